@@ -1,0 +1,6 @@
+//! Wire types between Pilotage's own processes and to its clients.
+//!
+//! Plain data with serde; no I/O. A field may be added, never renamed: an older process may be on the other side.
+
+pub mod proxy;
+pub mod runner;

@@ -1,0 +1,1 @@
+//! Targets: makes what a deployment decided stand, and proves it.

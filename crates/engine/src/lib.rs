@@ -1,0 +1,1 @@
+//! Every decision that must survive a restart, as pure machines.

@@ -1,0 +1,1 @@
+//! The data plane: routing, splitting, draining, counting, tripping.

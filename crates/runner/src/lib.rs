@@ -1,0 +1,1 @@
+//! Executes jobs: leases, steps, processes, isolation, actions, logs.

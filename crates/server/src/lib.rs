@@ -1,0 +1,1 @@
+//! The control plane: use cases, drivers, REST, git over HTTP.

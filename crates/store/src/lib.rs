@@ -1,0 +1,1 @@
+//! The database, its migrations, blobs and log segments.

@@ -1,0 +1,1 @@
+//! Secrets, masking, tokens and the audit chain.
