@@ -4,3 +4,4 @@
 
 pub mod proxy;
 pub mod runner;
+pub mod services;

@@ -31,8 +31,13 @@ pub struct JobSpec {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Report {
     /// The steps that are known now (posts are added when they are known), with their numbers from 1.
-    Steps { steps: Vec<StepName> },
-    StepStarted { step: u32, at_ms: i64 },
+    Steps {
+        steps: Vec<StepName>,
+    },
+    StepStarted {
+        step: u32,
+        at_ms: i64,
+    },
     StepFinished {
         step: u32,
         outcome: Conclusion,
@@ -46,9 +51,14 @@ pub enum Report {
         error: Option<String>,
     },
     Annotation(Annotation),
-    Summary { step: u32, markdown: String },
+    Summary {
+        step: u32,
+        markdown: String,
+    },
     /// The address that the job's `environment.url` came to.
-    EnvironmentUrl { url: String },
+    EnvironmentUrl {
+        url: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
