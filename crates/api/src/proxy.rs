@@ -78,7 +78,11 @@ pub enum Request {
     AcknowledgeTrip { id: String, deployment: i64 },
     /// Lets go of the connections of a revision that has no share any more: answers when nothing is in flight,
     /// or when `deadline_ms` have passed (what is left then is cut). Upgraded streams count.
-    Drain { id: String, revision: String, deadline_ms: u64 },
+    Drain {
+        id: String,
+        revision: String,
+        deadline_ms: u64,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -134,6 +138,12 @@ pub struct Trip {
 pub enum Event {
     Trip(Trip),
     /// The guard's state changed enough to be shown (at most a few times a second).
-    Guard { id: String, deployment: i64, evidence: serde_json::Value },
-    Counts { services: Vec<ServiceStatus> },
+    Guard {
+        id: String,
+        deployment: i64,
+        evidence: serde_json::Value,
+    },
+    Counts {
+        services: Vec<ServiceStatus>,
+    },
 }
