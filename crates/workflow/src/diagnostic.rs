@@ -50,7 +50,10 @@ impl Diagnostic {
     }
 
     pub fn warning(code: &'static str, source: &Arc<Source>, span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, source, span, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, source, span, message)
+        }
     }
 
     #[must_use]

@@ -223,8 +223,17 @@ pub struct Step {
 
 #[derive(Clone, Debug)]
 pub enum StepKind {
-    Run { script: Template, shell: Option<Template>, working_directory: Option<Template>, background: bool },
-    Uses { action: Spanned<String>, with: Option<Tree>, background: bool },
+    Run {
+        script: Template,
+        shell: Option<Template>,
+        working_directory: Option<Template>,
+        background: bool,
+    },
+    Uses {
+        action: Spanned<String>,
+        with: Option<Tree>,
+        background: bool,
+    },
     /// `wait`, `wait-all`, `cancel` and `parallel` of background steps.
     Background(Spanned<String>),
 }
@@ -259,9 +268,11 @@ impl Tree {
         match &self.kind {
             TreeKind::Scalar(value) => Ok(value.clone()),
             TreeKind::Template(template) => template.evaluate(scope),
-            TreeKind::Seq(items) => {
-                items.iter().map(|t| t.evaluate(scope)).collect::<Result<Vec<_>, _>>().map(Value::from)
-            }
+            TreeKind::Seq(items) => items
+                .iter()
+                .map(|t| t.evaluate(scope))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::from),
             TreeKind::Map(entries) => self.evaluate_map(entries, scope).map(Value::from),
         }
     }
@@ -304,7 +315,9 @@ pub struct ActionInput {
 
 #[derive(Clone, Debug)]
 pub enum ActionRuns {
-    Composite { steps: Vec<Step> },
+    Composite {
+        steps: Vec<Step>,
+    },
     JavaScript {
         /// `node20` and the like.
         using: Spanned<String>,
@@ -314,5 +327,8 @@ pub enum ActionRuns {
         post: Option<String>,
         post_if: Option<Condition>,
     },
-    Docker { image: Spanned<String>, span: Span },
+    Docker {
+        image: Spanned<String>,
+        span: Span,
+    },
 }

@@ -46,7 +46,10 @@ pub trait Scope {
 
 impl Expr {
     pub fn parse(text: &str, span: Span) -> Result<Self, ExprError> {
-        Ok(Self { text: text.to_owned(), span })
+        Ok(Self {
+            text: text.to_owned(),
+            span,
+        })
     }
 
     pub fn evaluate(&self, scope: &dyn Scope) -> Result<Value, ExprError> {
@@ -78,7 +81,10 @@ pub enum Part {
 impl Template {
     /// `text` is the scalar's value; `span` its place, used to place each expression.
     pub fn parse(text: &str, span: Span) -> Result<Self, ExprError> {
-        Ok(Self { parts: vec![Part::Text(text.to_owned())], span })
+        Ok(Self {
+            parts: vec![Part::Text(text.to_owned())],
+            span,
+        })
     }
 
     pub fn evaluate(&self, scope: &dyn Scope) -> Result<Value, ExprError> {

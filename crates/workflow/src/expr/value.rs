@@ -29,13 +29,20 @@ impl Object {
 
     #[must_use]
     pub fn case_sensitive() -> Self {
-        Self { case_sensitive: true, ..Self::default() }
+        Self {
+            case_sensitive: true,
+            ..Self::default()
+        }
     }
 
     /// Sets a value; a name that is there already (by this object's rule of case) keeps its place and spelling.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) {
         let name = name.into();
-        match self.entries.iter_mut().find(|(k, _)| same(k, &name, self.case_sensitive)) {
+        match self
+            .entries
+            .iter_mut()
+            .find(|(k, _)| same(k, &name, self.case_sensitive))
+        {
             Some((_, slot)) => *slot = value,
             None => {
                 self.entries.insert(name, value);
@@ -47,7 +54,9 @@ impl Object {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.entries.get(name).or_else(|| {
             let mut entries = self.entries.iter();
-            entries.find(|(k, _)| same(k, name, self.case_sensitive)).map(|(_, v)| v)
+            entries
+                .find(|(k, _)| same(k, name, self.case_sensitive))
+                .map(|(_, v)| v)
         })
     }
 
@@ -67,7 +76,11 @@ impl Object {
 }
 
 fn same(a: &str, b: &str, case_sensitive: bool) -> bool {
-    if case_sensitive { a == b } else { a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase() }
+    if case_sensitive {
+        a == b
+    } else {
+        a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+    }
 }
 
 impl Value {
@@ -148,13 +161,18 @@ impl From<&Value> for serde_json::Value {
             Value::Bool(b) => Self::Bool(*b),
             // A whole number is written without its fraction, as GitHub writes it.
             #[expect(clippy::cast_possible_truncation, reason = "the range is checked just before")]
-            Value::Number(n) if n.fract() == 0.0 && n.abs() < 9.007_199_254_740_992e15 => Self::from(*n as i64),
+            Value::Number(n) if n.fract() == 0.0 && n.abs() < 9.007_199_254_740_992e15 => {
+                Self::from(*n as i64)
+            }
             Value::Number(n) => Self::from(*n),
             Value::String(s) => Self::from(&**s),
             Value::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
-            Value::Object(object) => {
-                Self::Object(object.iter().map(|(k, v)| (k.to_owned(), Self::from(v))).collect())
-            }
+            Value::Object(object) => Self::Object(
+                object
+                    .iter()
+                    .map(|(k, v)| (k.to_owned(), Self::from(v)))
+                    .collect(),
+            ),
         }
     }
 }
