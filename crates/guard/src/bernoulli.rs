@@ -8,19 +8,20 @@
 /// Wealth against "the rate is at most `limit`", from the first answer on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mixture<const N: usize> {
+    weights: [f64; N],
     yes: [f64; N],
     no: [f64; N],
     wealth: [f64; N],
 }
 
 impl<const N: usize> Mixture<N> {
-    pub(crate) fn new(limit: f64, grid: [f64; N]) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a grid has a handful of points")]
-        let start = 1.0 / N as f64;
+    /// `weights` say how much of the wealth is put on each point of the grid at the start; they add up to 1.
+    pub(crate) fn new(limit: f64, grid: [f64; N], weights: [f64; N]) -> Self {
         Self {
+            weights,
             yes: grid.map(|p| p / limit),
             no: grid.map(|p| (1.0 - p) / (1.0 - limit)),
-            wealth: [start; N],
+            wealth: weights,
         }
     }
 
@@ -54,21 +55,18 @@ impl<const N: usize> Mixture<N> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cusum<const N: usize> {
     test: Mixture<N>,
-    share: f64,
 }
 
 impl<const N: usize> Cusum<N> {
-    pub(crate) fn new(limit: f64, grid: [f64; N]) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a grid has a handful of points")]
+    pub(crate) fn new(limit: f64, grid: [f64; N], weights: [f64; N]) -> Self {
         Self {
-            test: Mixture::new(limit, grid),
-            share: 1.0 / N as f64,
+            test: Mixture::new(limit, grid, weights),
         }
     }
 
     pub(crate) fn observe(&mut self, yes: bool) -> f64 {
-        for wealth in &mut self.test.wealth {
-            *wealth = wealth.max(self.share);
+        for (wealth, weight) in self.test.wealth.iter_mut().zip(self.test.weights) {
+            *wealth = wealth.max(weight);
         }
         self.test.observe(yes)
     }
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn three_failures_from_the_first_request_on_cross() {
-        let mut test = Mixture::new(0.05, [0.075, 0.10, 0.15, 0.25, 0.40, 0.70, 0.95]);
+        let mut test = Mixture::new(0.05, [0.075, 0.10, 0.15, 0.25, 0.40, 0.70, 0.95], [1.0 / 7.0; 7]);
         assert!(test.observe(true) < 400.0);
         assert!(test.observe(true) < 400.0);
         assert!(test.observe(true) > 400.0);
@@ -115,7 +113,7 @@ mod tests {
     #[test]
     fn wealth_is_fair_at_the_limit() {
         // The expectation of one factor at the limit is 1: what is won on an error is lost on the good answers.
-        let start = Mixture::new(0.05, [0.075, 0.95]);
+        let start = Mixture::new(0.05, [0.075, 0.95], [0.5, 0.5]);
         let won = start.clone().observe(true);
         let lost = start.clone().observe(false);
         assert!((0.05 * won + 0.95 * lost - 1.0).abs() < 1e-12);
@@ -124,7 +122,10 @@ mod tests {
     #[test]
     fn a_long_good_phase_does_not_hide_a_late_fault() {
         let grid = [0.075, 0.10, 0.15, 0.25, 0.40, 0.70, 0.95];
-        let (mut whole, mut late) = (Mixture::new(0.05, grid), Cusum::new(0.05, grid));
+        let (mut whole, mut late) = (
+            Mixture::new(0.05, grid, [1.0 / 7.0; 7]),
+            Cusum::new(0.05, grid, [1.0 / 7.0; 7]),
+        );
         for _ in 0..2_000 {
             whole.observe(false);
             late.observe(false);

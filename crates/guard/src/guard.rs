@@ -9,6 +9,8 @@ use crate::verdict::{Counts, Evidence, Outcome, Test, Verdict};
 
 const ERROR_GRID: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 8.0, 14.0, 19.0];
 const P50_GRID: [f64; 6] = [0.55, 0.60, 0.70, 0.80, 0.90, 0.97];
+/// Most on the rates that twice the response time comes to, of an even and of a heavy-tailed distribution.
+const P50_WEIGHTS: [f64; 6] = [0.10, 0.30, 0.35, 0.15, 0.05, 0.05];
 const P95_GRID: [f64; 7] = [0.07, 0.10, 0.15, 0.25, 0.40, 0.70, 0.95];
 /// Rates below the limit, for the opposite question: is the error rate proven to be under it?
 const GOOD_GRID: [f64; 5] = [0.0002, 0.1, 0.2, 0.4, 0.6];
@@ -18,13 +20,16 @@ const PROOF: f64 = 0.01;
 const TRACE_LENGTH: usize = 20_000;
 /// Response times of neighbouring answers resemble each other, which a late test, that starts anew at every
 /// answer, would take for a fault; so it takes one in so many.
-const LATE_EVERY: u32 = 8;
+const LATE_EVERY: u32 = 16;
 /// The old revision counts as "answering now" for so long after an answer; after that the bar is frozen.
 const FRESH_US: u64 = 10_000_000;
 /// With a frozen bar, times are judged only while the load is no more than this above what it was.
 const COMPARABLE_LOAD: f64 = 1.25;
-/// The old revision's evidence of failing the same way, at which a fault is called an outage.
-const OUTAGE_AT: f64 = 100.0;
+/// The old revision's evidence of failing the same way, at which a fault is called an outage. Its errors are looked
+/// at all the time, its times only from the verdict on.
+const OUTAGE_BY_ERRORS: f64 = 1_000.0;
+const OUTAGE_BY_TIMES: f64 = 200.0;
+const EVEN: [f64; 7] = [1.0 / 7.0; 7];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arm {
@@ -334,8 +339,8 @@ struct Tests {
     good: Mixture<5>,
     /// The same faults in the old revision.
     old_errors: Cusum<7>,
-    old_p50: Cusum<6>,
-    old_p95: Cusum<7>,
+    old_p50: Mixture<6>,
+    old_p95: Mixture<7>,
     /// Counts since the late comparison of errors last stood at its start.
     recent_new: Counts,
     recent_old: Counts,
@@ -347,18 +352,18 @@ impl Tests {
         let limit = policy.error_rate.clamp(1e-4, 0.9);
         let errors = ERROR_GRID.map(|times| (limit * times).min(0.95 + 0.049 * limit));
         Self {
-            errors: Mixture::new(limit, errors),
+            errors: Mixture::new(limit, errors, EVEN),
             more_errors: Ratio::new(false),
-            p50: Mixture::new(0.5, P50_GRID),
-            p95: Mixture::new(0.05, P95_GRID),
-            late_errors: Cusum::new(limit, errors),
+            p50: Mixture::new(0.5, P50_GRID, P50_WEIGHTS),
+            p95: Mixture::new(0.05, P95_GRID, EVEN),
+            late_errors: Cusum::new(limit, errors, EVEN),
             late_more_errors: Ratio::new(true),
-            late_p50: Cusum::new(0.5, P50_GRID),
-            late_p95: Cusum::new(0.05, P95_GRID),
-            good: Mixture::new(limit, GOOD_GRID.map(|times| limit * times)),
-            old_errors: Cusum::new(limit, errors),
-            old_p50: Cusum::new(0.5, P50_GRID),
-            old_p95: Cusum::new(0.05, P95_GRID),
+            late_p50: Cusum::new(0.5, P50_GRID, P50_WEIGHTS),
+            late_p95: Cusum::new(0.05, P95_GRID, EVEN),
+            good: Mixture::new(limit, GOOD_GRID.map(|times| limit * times), [0.2; 5]),
+            old_errors: Cusum::new(limit, errors, EVEN),
+            old_p50: Mixture::new(0.5, P50_GRID, P50_WEIGHTS),
+            old_p95: Mixture::new(0.05, P95_GRID, EVEN),
             recent_new: Counts::default(),
             recent_old: Counts::default(),
         }
@@ -416,12 +421,11 @@ impl Tests {
     }
 
     fn old_fails_too(&self, test: Test) -> bool {
-        let evidence = match test {
-            Test::SlowP50 | Test::LateSlowP50 => self.old_p50.wealth(),
-            Test::SlowP95 | Test::LateSlowP95 => self.old_p95.wealth(),
-            _ => self.old_errors.wealth(),
-        };
-        evidence >= OUTAGE_AT
+        match test {
+            Test::SlowP50 | Test::LateSlowP50 => self.old_p50.wealth() >= OUTAGE_BY_TIMES,
+            Test::SlowP95 | Test::LateSlowP95 => self.old_p95.wealth() >= OUTAGE_BY_TIMES,
+            _ => self.old_errors.wealth() >= OUTAGE_BY_ERRORS,
+        }
     }
 
     fn save(&self) -> Vec<f64> {

@@ -57,8 +57,8 @@ impl Policy {
         Alpha {
             errors: 0.25 * whole,
             more_errors: 0.25 * whole,
-            p50: 0.22 * whole,
-            p95: 0.08 * whole,
+            p50: 0.24 * whole,
+            p95: 0.06 * whole,
             late: 0.05 * whole,
         }
     }
