@@ -1,6 +1,8 @@
 //! Values of expressions. Arrays and objects are shared, compared by identity, and keep their order.
 
-use indexmap::IndexMap;
+use super::{number, text};
+use indexmap::{Equivalent, IndexMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Default)]
@@ -17,7 +19,7 @@ pub enum Value {
 /// An ordered map. Names are found without regard to case, unless it was made case-sensitive (`env` on Linux).
 #[derive(Clone, Debug, Default)]
 pub struct Object {
-    entries: IndexMap<String, Value>,
+    entries: IndexMap<Name, Value>,
     case_sensitive: bool,
 }
 
@@ -38,30 +40,27 @@ impl Object {
     /// Sets a value; a name that is there already (by this object's rule of case) keeps its place and spelling.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) {
         let name = name.into();
-        match self
-            .entries
-            .iter_mut()
-            .find(|(k, _)| same(k, &name, self.case_sensitive))
-        {
-            Some((_, slot)) => *slot = value,
+        match self.entries.get_mut(&Wanted {
+            name: &name,
+            case_sensitive: self.case_sensitive,
+        }) {
+            Some(slot) => *slot = value,
             None => {
-                self.entries.insert(name, value);
+                self.entries.insert(Name(name), value);
             }
         }
     }
 
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.entries.get(name).or_else(|| {
-            let mut entries = self.entries.iter();
-            entries
-                .find(|(k, _)| same(k, name, self.case_sensitive))
-                .map(|(_, v)| v)
+        self.entries.get(&Wanted {
+            name,
+            case_sensitive: self.case_sensitive,
         })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(k, v)| (k.as_str(), v))
+        self.entries.iter().map(|(k, v)| (k.0.as_str(), v))
     }
 
     #[must_use]
@@ -75,11 +74,30 @@ impl Object {
     }
 }
 
-fn same(a: &str, b: &str, case_sensitive: bool) -> bool {
-    if case_sensitive {
-        a == b
-    } else {
-        a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+/// A name as it was spelled. All spellings of a name hash the same; only the same spelling is equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name(String);
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        text::hash(&self.0, hasher);
+    }
+}
+
+struct Wanted<'a> {
+    name: &'a str,
+    case_sensitive: bool,
+}
+
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        text::hash(self.name, hasher);
+    }
+}
+
+impl Equivalent<Name> for Wanted<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        self.name == name.0 || !self.case_sensitive && text::same(self.name, &name.0)
     }
 }
 
@@ -90,10 +108,80 @@ impl Value {
         match self {
             Value::Null => String::new(),
             Value::Bool(b) => b.to_string(),
-            Value::Number(n) => n.to_string(),
+            Value::Number(n) => number::format(*n),
             Value::String(s) => s.to_string(),
             Value::Array(_) => "Array".to_owned(),
             Value::Object(_) => "Object".to_owned(),
+        }
+    }
+
+    /// The number that GitHub takes it for in comparisons; `NaN` for arrays, objects and texts that are none.
+    #[must_use]
+    pub fn to_number(&self) -> f64 {
+        match self {
+            Value::Null => 0.0,
+            Value::Bool(b) => f64::from(u8::from(*b)),
+            Value::Number(n) => *n,
+            Value::String(s) => number::parse(s),
+            Value::Array(_) | Value::Object(_) => f64::NAN,
+        }
+    }
+
+    /// False for null, false, 0, `NaN` and the empty text.
+    #[must_use]
+    pub fn is_truthy(&self) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Bool(b) => *b,
+            Value::Number(n) => *n != 0.0 && !n.is_nan(),
+            Value::String(s) => !s.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
+        }
+    }
+
+    /// Neither an array nor an object.
+    #[must_use]
+    pub fn is_primitive(&self) -> bool {
+        !matches!(self, Value::Array(_) | Value::Object(_))
+    }
+
+    /// GitHub's name of its kind: `String`, `Object` and so on.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "Null",
+            Value::Bool(_) => "Boolean",
+            Value::Number(_) => "Number",
+            Value::String(_) => "String",
+            Value::Array(_) => "Array",
+            Value::Object(_) => "Object",
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Value::String(s) = self {
+            Some(s)
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Value::Object(object) = self {
+            Some(object)
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Value]> {
+        if let Value::Array(items) = self {
+            Some(items)
+        } else {
+            None
         }
     }
 }
@@ -174,5 +262,30 @@ impl From<&Value> for serde_json::Value {
                     .collect(),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_the_rule_of_their_object() {
+        let mut object = Object::new();
+        object.insert("Path", Value::from(1.0));
+        object.insert("other", Value::from(2.0));
+        object.insert("PATH", Value::from(3.0));
+        assert_eq!(
+            object.iter().map(|(k, _)| k).collect::<Vec<_>>(),
+            ["Path", "other"]
+        );
+        assert_eq!(object.get("pAtH").map(Value::to_number), Some(3.0));
+
+        let mut environment = Object::case_sensitive();
+        environment.insert("Path", Value::from(1.0));
+        environment.insert("PATH", Value::from(3.0));
+        assert_eq!(environment.len(), 2);
+        assert_eq!(environment.get("Path").map(Value::to_number), Some(1.0));
+        assert!(environment.get("path").is_none());
     }
 }
