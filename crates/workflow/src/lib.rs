@@ -7,4 +7,5 @@
 pub mod diagnostic;
 pub mod expr;
 pub mod model;
+pub mod sequence;
 pub mod source;
