@@ -1,0 +1,107 @@
+//! The audit log: entries are added, in the transaction of what they tell of, and never changed.
+
+use crate::db::{Connection, record};
+use crate::error::{Result, StoreError};
+use pilotage_trust::audit::{Entry, START, Verifier};
+
+record! {
+    pub struct AuditRow {
+        pub seq: i64,
+        /// Milliseconds since 1970.
+        pub at: i64,
+        pub actor: String,
+        pub action: String,
+        pub subject: String,
+        /// As JSON.
+        pub detail: String,
+        pub hash: String,
+    }
+}
+
+impl From<AuditRow> for Entry {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow {
+            seq,
+            at,
+            actor,
+            action,
+            subject,
+            detail,
+            hash,
+        } = row;
+        Entry {
+            seq,
+            at_ms: at,
+            actor,
+            action,
+            subject,
+            detail,
+            hash,
+        }
+    }
+}
+
+/// How many entries are read at a time.
+const PAGE: i64 = 1000;
+
+impl Connection {
+    pub async fn add_audit(
+        &mut self,
+        now: i64,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: &str,
+    ) -> Result<()> {
+        let last: Option<(i64, String)> =
+            sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+                .fetch_optional(&mut self.inner)
+                .await?;
+        let (last, head) = last.unwrap_or((0, START.to_owned()));
+        let entry = Entry {
+            seq: last + 1,
+            at_ms: now,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail: detail.to_owned(),
+            hash: String::new(),
+        }
+        .chained(&head);
+        sqlx::query("INSERT INTO audit (seq, at, actor, action, subject, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+            .bind(entry.seq)
+            .bind(now)
+            .bind(&entry.actor)
+            .bind(&entry.action)
+            .bind(&entry.subject)
+            .bind(&entry.detail)
+            .bind(&entry.hash)
+            .execute(&mut self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Entries after `seq`, in order.
+    pub async fn audit_after(&mut self, seq: i64, limit: i64) -> Result<Vec<AuditRow>> {
+        let rows = sqlx::query_as("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(seq)
+            .bind(limit);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// Walks the whole chain: how many entries there are, and the last one's hash.
+    pub async fn verify_audit(&mut self) -> Result<(i64, String)> {
+        let mut verifier = Verifier::default();
+        loop {
+            let page = self.audit_after(verifier.entries, PAGE).await?;
+            if page.is_empty() {
+                return Ok((verifier.entries, verifier.head));
+            }
+            for row in page {
+                verifier
+                    .check(&row.into())
+                    .map_err(|source| StoreError::Audit { source })?;
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Runs, jobs and steps as people see them: projections of the run machines, and what runners reported.
+//!
+//! The machines decide; what stands here can be made again from them, but steps, annotations and summaries, which
+//! are a runner's word.
+
+use crate::db::{Connection, record};
+use crate::error::Result;
+
+record! {
+    pub struct Run {
+        pub id: i64,
+        pub project_id: i64,
+        pub workflow_id: i64,
+        /// Of its workflow, from 1.
+        pub number: i64,
+        pub attempt: i64,
+        pub event_id: i64,
+        pub event: String,
+        /// `refs/heads/main`.
+        pub r#ref: String,
+        pub sha: String,
+        pub title: String,
+        pub actor: String,
+        /// GitHub's words: `queued`, `in_progress`, `completed` …
+        pub status: String,
+        pub conclusion: Option<String>,
+        /// Why it waits, or how it ended, in a sentence.
+        pub reason: String,
+        pub created_at: i64,
+        /// Of this attempt.
+        pub started_at: i64,
+        pub ended_at: Option<i64>,
+    }
+}
+
+record! {
+    pub struct Job {
+        pub id: i64,
+        pub run_id: i64,
+        pub attempt: i64,
+        /// The job's id in its file, behind those of the jobs that call it: `deploy/build`.
+        pub key: String,
+        pub name: String,
+        /// Keys, as JSON.
+        pub needs: String,
+        pub status: String,
+        pub conclusion: Option<String>,
+        pub reason: String,
+        pub error: String,
+        pub environment: String,
+        pub environment_url: String,
+        pub runner: String,
+        /// As JSON.
+        pub outputs: String,
+        pub created_at: i64,
+        pub started_at: Option<i64>,
+        pub ended_at: Option<i64>,
+        pub log_lines: Option<i64>,
+        pub log_missing_from: Option<i64>,
+        pub log_missing_to: Option<i64>,
+        pub log_archived: i64,
+    }
+}
+
+record! {
+    pub struct Step {
+        pub job_id: i64,
+        pub step: i64,
+        /// The step's id in its file.
+        pub key: String,
+        pub name: String,
+        /// `queued`, `in_progress`, `completed`.
+        pub status: String,
+        pub outcome: Option<String>,
+        pub conclusion: Option<String>,
+        pub started_at: Option<i64>,
+        pub duration_ms: Option<i64>,
+        pub reason: String,
+        pub error: String,
+    }
+}
+
+record! {
+    pub struct Summary {
+        pub job_id: i64,
+        pub step: i64,
+        pub markdown: String,
+    }
+}
+
+/// Which runs to list; what is empty does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub project: Option<i64>,
+    pub workflow: Option<i64>,
+    pub r#ref: String,
+    pub sha: String,
+    pub event: String,
+    pub actor: String,
+    /// A status or a conclusion.
+    pub status: String,
+    /// Only runs below this id.
+    pub before: Option<i64>,
+    pub limit: i64,
+}
+
+impl Connection {
+    /// False if that event has a run of that workflow already.
+    pub async fn add_run(&mut self, run: &Run) -> Result<bool> {
+        let statement = sqlx::query(
+            "INSERT INTO runs (id, project_id, workflow_id, number, attempt, event_id, event, ref, sha, title, actor,
+                               status, conclusion, reason, created_at, started_at, ended_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             ON CONFLICT (event_id, workflow_id) DO NOTHING",
+        );
+        let end = statement
+            .bind(run.id)
+            .bind(run.project_id)
+            .bind(run.workflow_id)
+            .bind(run.number)
+            .bind(run.attempt)
+            .bind(run.event_id)
+            .bind(&run.event)
+            .bind(&run.r#ref)
+            .bind(&run.sha)
+            .bind(&run.title)
+            .bind(&run.actor)
+            .bind(&run.status)
+            .bind(&run.conclusion)
+            .bind(&run.reason)
+            .bind(run.created_at)
+            .bind(run.started_at)
+            .bind(run.ended_at)
+            .execute(&mut self.inner)
+            .await?;
+        Ok(end.rows_affected() == 1)
+    }
+
+    /// What changes of a run: attempt, status, conclusion, reason and times.
+    pub async fn update_run(&mut self, run: &Run) -> Result<()> {
+        sqlx::query(
+            "UPDATE runs SET attempt = $2, status = $3, conclusion = $4, reason = $5, started_at = $6, ended_at = $7,
+                             title = $8 WHERE id = $1",
+        )
+        .bind(run.id)
+        .bind(run.attempt)
+        .bind(&run.status)
+        .bind(&run.conclusion)
+        .bind(&run.reason)
+        .bind(run.started_at)
+        .bind(run.ended_at)
+        .bind(&run.title)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn run(&mut self, id: i64) -> Result<Option<Run>> {
+        Ok(sqlx::query_as("SELECT * FROM runs WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut self.inner)
+            .await?)
+    }
+
+    /// The newest first.
+    pub async fn runs(&mut self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM runs
+             WHERE ($1 IS NULL OR project_id = $1) AND ($2 IS NULL OR workflow_id = $2) AND ($3 = '' OR ref = $3)
+               AND ($4 = '' OR sha = $4) AND ($5 = '' OR event = $5) AND ($6 = '' OR actor = $6)
+               AND ($7 = '' OR status = $7 OR conclusion = $7) AND ($8 IS NULL OR id < $8)
+             ORDER BY id DESC LIMIT $9",
+        );
+        let rows = rows
+            .bind(filter.project)
+            .bind(filter.workflow)
+            .bind(&filter.r#ref)
+            .bind(&filter.sha)
+            .bind(&filter.event)
+            .bind(&filter.actor)
+            .bind(&filter.status)
+            .bind(filter.before)
+            .bind(filter.limit);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// Runs of an event.
+    pub async fn runs_of_event(&mut self, event: i64) -> Result<Vec<Run>> {
+        let rows = sqlx::query_as("SELECT * FROM runs WHERE event_id = $1 ORDER BY id").bind(event);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn open_runs(&mut self) -> Result<Vec<i64>> {
+        let rows = sqlx::query_scalar("SELECT id FROM runs WHERE conclusion IS NULL ORDER BY id");
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// Adds a job or brings it up to date. What a runner reported of it (address, log) stays.
+    pub async fn put_job(&mut self, job: &Job) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO jobs (id, run_id, attempt, key, name, needs, status, conclusion, reason, error, environment,
+                               environment_url, runner, outputs, created_at, started_at, ended_at, log_archived)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', $12, $13, $14, $15, $16, 0)
+             ON CONFLICT (id) DO UPDATE SET name = $5, status = $7, conclusion = $8, reason = $9, error = $10,
+                 environment = $11, runner = $12, outputs = $13, started_at = $15, ended_at = $16",
+        )
+        .bind(job.id)
+        .bind(job.run_id)
+        .bind(job.attempt)
+        .bind(&job.key)
+        .bind(&job.name)
+        .bind(&job.needs)
+        .bind(&job.status)
+        .bind(&job.conclusion)
+        .bind(&job.reason)
+        .bind(&job.error)
+        .bind(&job.environment)
+        .bind(&job.runner)
+        .bind(&job.outputs)
+        .bind(job.created_at)
+        .bind(job.started_at)
+        .bind(job.ended_at)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn job(&mut self, id: i64) -> Result<Option<Job>> {
+        Ok(sqlx::query_as("SELECT * FROM jobs WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut self.inner)
+            .await?)
+    }
+
+    /// All jobs of a run, of every attempt.
+    pub async fn jobs(&mut self, run: i64) -> Result<Vec<Job>> {
+        let rows = sqlx::query_as("SELECT * FROM jobs WHERE run_id = $1 ORDER BY id").bind(run);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn set_environment_url(&mut self, job: i64, url: &str) -> Result<()> {
+        let statement = sqlx::query("UPDATE jobs SET environment_url = $2 WHERE id = $1")
+            .bind(job)
+            .bind(url);
+        statement.execute(&mut self.inner).await?;
+        Ok(())
+    }
+
+    /// How a job's log ended: its lines, and the range of them that never came.
+    pub async fn set_log_end(&mut self, job: i64, lines: i64, missing: Option<(i64, i64)>) -> Result<()> {
+        sqlx::query(
+            "UPDATE jobs SET log_lines = $2, log_missing_from = $3, log_missing_to = $4 WHERE id = $1",
+        )
+        .bind(job)
+        .bind(lines)
+        .bind(missing.map(|m| m.0))
+        .bind(missing.map(|m| m.1))
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Jobs that are over and whose log is not archived yet.
+    pub async fn unarchived_jobs(&mut self) -> Result<Vec<i64>> {
+        let rows = sqlx::query_scalar(
+            "SELECT id FROM jobs WHERE conclusion IS NOT NULL AND log_archived = 0 ORDER BY id LIMIT 100",
+        );
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn set_log_archived(&mut self, job: i64) -> Result<()> {
+        sqlx::query("UPDATE jobs SET log_archived = 1 WHERE id = $1")
+            .bind(job)
+            .execute(&mut self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Adds a step or brings it up to date.
+    pub async fn put_step(&mut self, step: &Step) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO steps (job_id, step, key, name, status, outcome, conclusion, started_at, duration_ms, reason, error)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (job_id, step) DO UPDATE SET key = $3, name = $4, status = $5, outcome = $6, conclusion = $7,
+                 started_at = $8, duration_ms = $9, reason = $10, error = $11",
+        )
+        .bind(step.job_id)
+        .bind(step.step)
+        .bind(&step.key)
+        .bind(&step.name)
+        .bind(&step.status)
+        .bind(&step.outcome)
+        .bind(&step.conclusion)
+        .bind(step.started_at)
+        .bind(step.duration_ms)
+        .bind(&step.reason)
+        .bind(&step.error)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn steps(&mut self, job: i64) -> Result<Vec<Step>> {
+        let rows = sqlx::query_as("SELECT * FROM steps WHERE job_id = $1 ORDER BY step").bind(job);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// `annotation` is JSON; `seq` the number of the report that brought it.
+    pub async fn add_annotation(&mut self, job: i64, seq: i64, annotation: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO annotations (job_id, seq, annotation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
+        .bind(job)
+        .bind(seq)
+        .bind(annotation)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn annotations(&mut self, job: i64) -> Result<Vec<String>> {
+        let rows =
+            sqlx::query_scalar("SELECT annotation FROM annotations WHERE job_id = $1 ORDER BY seq").bind(job);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn put_summary(&mut self, job: i64, step: i64, markdown: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO summaries (job_id, step, markdown) VALUES ($1, $2, $3)
+             ON CONFLICT (job_id, step) DO UPDATE SET markdown = $3",
+        )
+        .bind(job)
+        .bind(step)
+        .bind(markdown)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn summaries(&mut self, job: i64) -> Result<Vec<Summary>> {
+        let rows = sqlx::query_as("SELECT * FROM summaries WHERE job_id = $1 ORDER BY step").bind(job);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// Takes a run away with all that hangs on it but its logs and blobs, which are the caller's to remove.
+    pub async fn delete_run(&mut self, id: i64) -> Result<()> {
+        for statement in [
+            "DELETE FROM steps WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
+            "DELETE FROM annotations WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
+            "DELETE FROM summaries WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
+            "DELETE FROM tokens WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
+            "DELETE FROM queue WHERE run_id = $1",
+            "DELETE FROM artifacts WHERE run_id = $1",
+            "DELETE FROM jobs WHERE run_id = $1",
+            "DELETE FROM runs WHERE id = $1",
+        ] {
+            sqlx::query(statement).bind(id).execute(&mut self.inner).await?;
+        }
+        self.delete_machine("run", id).await
+    }
+}
