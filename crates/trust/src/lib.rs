@@ -3,3 +3,4 @@
 pub mod audit;
 pub mod seal;
 pub mod token;
+pub mod mask;

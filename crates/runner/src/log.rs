@@ -1,0 +1,188 @@
+//! From the bytes that a step writes to the job's log: whole lines, in order, masked, in chunks.
+//!
+//! Owns where a line ends, how lines become [`LogChunk`]s, and their numbers. Memory is bounded by the length of
+//! the longest line that is kept in one piece; whoever takes chunks slowly slows the step down (a bounded channel).
+//! Never drops or reorders anything, and nothing leaves it unmasked.
+
+use pilotage_api::runner::LogChunk;
+use pilotage_trust::mask::Masker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+mod lines;
+
+pub use lines::{Line, Lines};
+
+/// A chunk is sent when it holds this many bytes, or when [`FLUSH_AFTER`] has passed.
+pub const CHUNK_BYTES: usize = 128 * 1024;
+/// How long a line may wait for others before it is sent.
+pub const FLUSH_AFTER: Duration = Duration::from_millis(10);
+/// Chunks that may wait for the receiver before the step has to.
+pub const CHUNKS_WAITING_MAX: usize = 64;
+/// Commands and problem matchers look at lines up to this many bytes; a longer one is only written.
+pub const PARSED_LINE_BYTES_MAX: usize = 64 * 1024;
+/// For a log that stays in this process. Longer lines are cut, with all of their content kept.
+pub const LOCAL_LINE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// For a log that goes to the server, whose log calls take 8 MiB.
+pub const REMOTE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Nobody takes the log any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log's receiver is gone")]
+pub struct LogClosed;
+
+/// One job's log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct JobLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    masker: Arc<Masker>,
+    line_bytes_max: usize,
+    /// Held while a chunk is numbered and sent, so that numbers follow the order of the channel.
+    sender: Mutex<mpsc::Sender<LogChunk>>,
+    lines: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl JobLog {
+    #[must_use]
+    pub fn new(masker: Arc<Masker>, sender: mpsc::Sender<LogChunk>, line_bytes_max: usize) -> Self {
+        let shared = Shared {
+            masker,
+            line_bytes_max,
+            sender: Mutex::new(sender),
+            lines: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// With a channel of the right size.
+    #[must_use]
+    pub fn channel(masker: Arc<Masker>, line_bytes_max: usize) -> (Self, mpsc::Receiver<LogChunk>) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+        (Self::new(masker, sender, line_bytes_max), receiver)
+    }
+
+    /// Cuts the bytes of one process into this log's lines.
+    #[must_use]
+    pub fn lines(&self) -> Lines {
+        Lines::new(Arc::clone(&self.shared.masker), self.shared.line_bytes_max)
+    }
+
+    #[must_use]
+    pub fn masker(&self) -> &Arc<Masker> {
+        &self.shared.masker
+    }
+
+    /// The log of one step. Several may be written at the same time; each keeps its own order.
+    #[must_use]
+    pub fn step(&self, step: u32) -> StepLog {
+        StepLog {
+            job: self.clone(),
+            step,
+            waiting: String::new(),
+            since: None,
+        }
+    }
+
+    /// Lines and bytes sent so far.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        (
+            self.shared.lines.load(Ordering::Acquire),
+            self.shared.bytes.load(Ordering::Acquire),
+        )
+    }
+
+    async fn send(&self, step: u32, at: SystemTime, text: String) -> Result<(), LogClosed> {
+        let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
+        let bytes = text.len() as u64;
+        let sender = self.shared.sender.lock().await;
+        let permit = sender.reserve().await.map_err(|_| LogClosed)?;
+        let first_line = self.shared.lines.fetch_add(lines, Ordering::AcqRel);
+        self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
+        permit.send(LogChunk {
+            step,
+            first_line,
+            at_ms: milliseconds(at),
+            text,
+        });
+        Ok(())
+    }
+}
+
+fn milliseconds(at: SystemTime) -> i64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|d| i64::try_from(d.as_millis()).ok())
+        .unwrap_or(0)
+}
+
+/// What one step writes. Lines wait here until [`StepLog::flush`]; [`StepLog::due`] says when that should be.
+#[derive(Debug)]
+pub struct StepLog {
+    job: JobLog,
+    step: u32,
+    /// Whole lines, not masked yet.
+    waiting: String,
+    since: Option<(Instant, SystemTime)>,
+}
+
+impl StepLog {
+    #[must_use]
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// The job's log that it is part of.
+    #[must_use]
+    pub fn job(&self) -> &JobLog {
+        &self.job
+    }
+
+    /// Adds a text of one or more lines; it need not end with `\n`.
+    pub fn line(&mut self, text: &str) {
+        if self.since.is_none() {
+            self.since = Some((Instant::now(), SystemTime::now()));
+        }
+        self.waiting.push_str(text);
+        self.waiting.push('\n');
+    }
+
+    /// Whether enough waits that it should be sent now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= CHUNK_BYTES
+    }
+
+    /// When what waits should be sent at the latest.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.since.map(|(since, _)| since + FLUSH_AFTER)
+    }
+
+    /// Masks and sends what waits. Waits for the receiver.
+    pub async fn flush(&mut self) -> Result<(), LogClosed> {
+        let Some((_, at)) = self.since.take() else {
+            return Ok(());
+        };
+        let text = std::mem::take(&mut self.waiting);
+        if text.is_empty() {
+            return Ok(());
+        }
+        let text = match self.job.shared.masker.mask_str(&text) {
+            std::borrow::Cow::Borrowed(_) => text,
+            std::borrow::Cow::Owned(masked) => masked,
+        };
+        self.job.send(self.step, at, text).await
+    }
+}
