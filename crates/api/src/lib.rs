@@ -4,5 +4,6 @@
 
 pub mod lease;
 pub mod proxy;
+pub mod rest;
 pub mod runner;
 pub mod services;
