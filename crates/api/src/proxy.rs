@@ -67,7 +67,7 @@ pub struct Armed {
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
     /// Puts a service's table in force: written to disk (fsync) before the answer.
-    Apply { table: ServiceTable },
+    Apply { table: Box<ServiceTable> },
     /// Takes a service out of the table.
     Remove { id: String, epoch: u64 },
     /// Everything the proxy knows of its services.

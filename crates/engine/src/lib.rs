@@ -5,6 +5,7 @@
 //! drives a machine stores its state and its effects in one transaction and performs the effects afterwards.
 
 pub mod concurrency;
+pub mod deployment;
 pub mod ids;
 pub mod lease;
 pub mod policy;
