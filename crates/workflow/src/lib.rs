@@ -6,6 +6,8 @@
 
 pub mod diagnostic;
 pub mod expr;
+pub mod filter;
+pub mod glob;
 pub mod model;
 pub mod sequence;
 pub mod source;
