@@ -323,10 +323,12 @@ impl JobProcesses {
         })?;
         let _starting = members::starting();
         let running =
-            spawn::spawn(&exec, &write, &self.rules).map_err(|(what, source)| ProcessError::Start {
-                program: name(program),
-                what,
-                source,
+            spawn::spawn(&exec, &write, &self.rules, self.job.brand()).map_err(|(what, source)| {
+                ProcessError::Start {
+                    program: name(program),
+                    what,
+                    source,
+                }
             })?;
         drop::<OwnedFd>(write);
         let main = self.job.main(running.pid);
@@ -482,3 +484,6 @@ impl Stopping {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

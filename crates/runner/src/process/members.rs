@@ -1,7 +1,7 @@
 //! Which processes belong to a job, and their end.
 //!
 //! A job's process is known by its session (each program of ours leads one), by the marker in its environment, by
-//! its user where jobs have one, or by its parent. This process is a subreaper: what loses its parent becomes our
+//! a resource limit that it inherited, by its user where jobs have one, or by its parent. This process is a subreaper: what loses its parent becomes our
 //! child, so a job whose children we have all reaped has nothing left, however it hides.
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -125,6 +125,11 @@ impl Job {
         }
     }
 
+    /// See [`super::spawn::brand`].
+    pub(super) fn brand(&self) -> u64 {
+        super::spawn::brand(self.number)
+    }
+
     /// Notes a program that was started for this job. To be called under [`starting`].
     pub(super) fn main(&self, pid: i32) -> Main {
         let mut known = known();
@@ -231,9 +236,10 @@ impl Job {
                 Some(job) => *job == self.number,
                 None if p.session == own_session => has_marker(p.pid, &self.marker),
                 None => {
-                    // An orphan that left its session and cleared its environment belongs to the only job there is.
+                    // Without any sign of its own, an orphan can only belong to the only job there is.
                     let nameless = alone && p.parent == own && !mains.contains(&p.pid);
                     nameless
+                        || super::spawn::brand_of(p.pid) == Some(self.brand())
                         || self.user.is_some_and(|u| user_of(p.pid) == Some(u))
                         || has_marker(p.pid, &self.marker)
                 }

@@ -131,13 +131,37 @@ struct Plan {
     landlock: RawFd,
     no_new_privs: bool,
     user: Option<User>,
+    brand: libc::rlim_t,
     failure: Failure,
+}
+
+/// The limit that carries a job's brand: inherited by every process of a job and changed by none of them in
+/// practice, also where it cleared its environment and left its session. Few programs use message queues.
+const BRAND_LIMIT: libc::__rlimit_resource_t = libc::RLIMIT_MSGQUEUE;
+const BRAND_BASE: libc::rlim_t = 800_000;
+const BRANDS: u64 = 100_000;
+
+/// The brand of a job's processes, by the job's number in this process.
+pub(super) fn brand(job: u64) -> libc::rlim_t {
+    BRAND_BASE - job % BRANDS
+}
+
+/// The brand of a process, where it can be asked.
+pub(super) fn brand_of(pid: i32) -> Option<libc::rlim_t> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes one `rlimit`, which is ours.
+    let result = unsafe { libc::prlimit(pid, BRAND_LIMIT, std::ptr::null(), &mut limit) };
+    (result == 0).then_some(limit.rlim_cur)
 }
 
 pub(super) fn spawn(
     exec: &Exec,
     output: &OwnedFd,
     rules: &ChildRules,
+    brand: libc::rlim_t,
 ) -> Result<Running, (&'static str, io::Error)> {
     let first = |source| (STEPS[0], source);
     let argv = pointers(&exec.argv);
@@ -153,6 +177,7 @@ pub(super) fn spawn(
         landlock: rules.landlock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         no_new_privs: rules.no_new_privs,
         user: rules.user,
+        brand,
         failure: Failure { step: 0, errno: 0 },
     };
     let pid = clone_child(&mut plan).map_err(first)?;
@@ -256,6 +281,15 @@ unsafe fn become_program(plan: &Plan) -> c_int {
         }
         if libc::dup2(plan.null, 0) < 0 || libc::dup2(plan.output, 1) < 0 || libc::dup2(plan.output, 2) < 0 {
             return 2;
+        }
+        // Only the soft limit: where even that is lower already, there is no brand, and the other signs must do.
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        if libc::getrlimit(BRAND_LIMIT, &mut limit) == 0 && limit.rlim_max >= plan.brand {
+            limit.rlim_cur = plan.brand;
+            libc::setrlimit(BRAND_LIMIT, &limit);
         }
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         if plan.cgroup >= 0 && libc::write(plan.cgroup, c"0".as_ptr().cast(), 1) != 1 {
