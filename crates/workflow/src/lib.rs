@@ -11,3 +11,4 @@ pub mod glob;
 pub mod model;
 pub mod sequence;
 pub mod source;
+pub mod yaml;
