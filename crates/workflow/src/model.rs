@@ -33,6 +33,10 @@ pub struct Trigger {
     pub paths: Filter,
     /// `workflow_run.workflows`.
     pub workflows: Vec<Spanned<String>>,
+    /// `image_version.names`.
+    pub names: Vec<Spanned<String>>,
+    /// `image_version.versions`.
+    pub versions: Vec<Spanned<String>>,
     pub schedule: Vec<Schedule>,
     /// Of `workflow_dispatch` and `workflow_call`.
     pub inputs: IndexMap<String, Input>,
@@ -197,6 +201,8 @@ pub struct Strategy {
     pub matrix: Option<Tree>,
     pub fail_fast: Option<Tree>,
     pub max_parallel: Option<Tree>,
+    /// Set instead of the others where all of `strategy` is one expression.
+    pub whole: Option<Tree>,
 }
 
 /// An `if`.
