@@ -41,7 +41,9 @@ pub fn expand(matrix: &Value) -> Result<Vec<Leg>, String> {
         return Err("a matrix needs at least one list of values, or `include`".to_owned());
     }
     filters.check(&vectors)?;
-    let product = vectors.iter().try_fold(1usize, |n, (_, items)| n.checked_mul(items.len()));
+    let product = vectors
+        .iter()
+        .try_fold(1usize, |n, (_, items)| n.checked_mul(items.len()));
     // Excluded combinations are built too, so the product is bounded more loosely than the legs.
     let product = product.filter(|n| *n <= 1_000_000).ok_or_else(too_many)?;
     let product = if vectors.is_empty() { 0 } else { product };
@@ -70,10 +72,17 @@ pub fn expand(matrix: &Value) -> Result<Vec<Leg>, String> {
     for (include, _) in filters.include.iter().zip(&matched).filter(|(_, m)| !**m) {
         if let Value::Object(entries) = include {
             let values = in_vector_order(entries, &vectors);
-            legs.push(Leg { name: name_of(&values), values });
+            legs.push(Leg {
+                name: name_of(&values),
+                values,
+            });
         }
     }
-    if legs.len() > LEGS_MAX { Err(too_many()) } else { Ok(legs) }
+    if legs.len() > LEGS_MAX {
+        Err(too_many())
+    } else {
+        Ok(legs)
+    }
 }
 
 fn too_many() -> String {
@@ -102,7 +111,9 @@ impl Filters<'_> {
         for item in self.exclude {
             let Value::Object(entries) = item else { continue };
             if let Some((name, _)) = entries.iter().find(|(n, _)| !is_vector(vectors, n)) {
-                return Err(format!("`exclude` names `{name}`, which is no list of the matrix"));
+                return Err(format!(
+                    "`exclude` names `{name}`, which is no list of the matrix"
+                ));
             }
         }
         Ok(())
@@ -148,7 +159,9 @@ fn in_vector_order(entries: &Object, vectors: &[(&str, &[Value])]) -> Object {
 /// Whether each leaf of the filter equals (`==`) what stands at its path.
 fn matches(filter: &Value, values: &Object) -> bool {
     match filter {
-        Value::Object(entries) => entries.iter().all(|(n, f)| leaf_matches(f, values.get(n).unwrap_or(&Value::Null))),
+        Value::Object(entries) => entries
+            .iter()
+            .all(|(n, f)| leaf_matches(f, values.get(n).unwrap_or(&Value::Null))),
         _ => false,
     }
 }
@@ -200,7 +213,11 @@ fn name_of(values: &Object) -> String {
     let mut parts = Vec::new();
     values.iter().for_each(|(_, v)| leaves(v, &mut parts));
     parts.retain(|p| !p.is_empty());
-    if parts.is_empty() { String::new() } else { format!("({})", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("({})", parts.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +229,13 @@ mod tests {
         let got = match expand(&Value::from(&value)) {
             Ok(legs) => legs
                 .iter()
-                .map(|l| format!("{} {}", l.name, serde_json::Value::from(&Value::from(l.values.clone()))))
+                .map(|l| {
+                    format!(
+                        "{} {}",
+                        l.name,
+                        serde_json::Value::from(&Value::from(l.values.clone()))
+                    )
+                })
                 .collect(),
             Err(message) => vec![message],
         };
@@ -242,7 +265,10 @@ mod tests {
                 r#"(z, 3) {"a":"z","extra":3}"#,
             ],
         );
-        check(r#"{"include": [{"b": 1, "c": [2, {"d": null}]}]}"#, &[r#"(1, 2) {"b":1,"c":[2,{"d":null}]}"#]);
+        check(
+            r#"{"include": [{"b": 1, "c": [2, {"d": null}]}]}"#,
+            &[r#"(1, 2) {"b":1,"c":[2,{"d":null}]}"#],
+        );
     }
 
     #[test]
@@ -259,9 +285,18 @@ mod tests {
         check(r#"{"a": []}"#, &["the list `a` of the matrix is empty"]);
         check(r#"{"a": 1}"#, &["`a` of the matrix is no list"]);
         check("[]", &["the matrix is no map"]);
-        check("{}", &["a matrix needs at least one list of values, or `include`"]);
-        check(r#"{"a": [1], "exclude": [{"b": 1}]}"#, &["`exclude` names `b`, which is no list of the matrix"]);
-        check(r#"{"a": [1], "include": [{}]}"#, &["an empty map in `include` matches nothing"]);
+        check(
+            "{}",
+            &["a matrix needs at least one list of values, or `include`"],
+        );
+        check(
+            r#"{"a": [1], "exclude": [{"b": 1}]}"#,
+            &["`exclude` names `b`, which is no list of the matrix"],
+        );
+        check(
+            r#"{"a": [1], "include": [{}]}"#,
+            &["an empty map in `include` matches nothing"],
+        );
         let many: Vec<u32> = (0..17).collect();
         let json = serde_json::json!({ "a": many, "b": many }).to_string();
         check(&json, &["the matrix gives more than 256 jobs"]);

@@ -91,7 +91,10 @@ impl Node {
     /// The value under a key of a mapping, spelled exactly so.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries()?.iter().find(|e| matches!(&e.key.kind, Kind::String(k) if &**k == key)).map(|e| &e.value)
+        self.entries()?
+            .iter()
+            .find(|e| matches!(&e.key.kind, Kind::String(k) if &**k == key))
+            .map(|e| &e.value)
     }
 
     /// What it is, for messages.
@@ -114,8 +117,49 @@ impl Node {
 pub fn parse(source: &Arc<Source>) -> (Option<Node>, Vec<Diagnostic>) {
     if source.text.len() > SIZE_MAX {
         let message = format!("the file has {} bytes, more than {SIZE_MAX}", source.text.len());
-        return (None, vec![Diagnostic::error("W0002", source, Span::default(), message)]);
+        return (
+            None,
+            vec![Diagnostic::error("W0002", source, Span::default(), message)],
+        );
     }
+    let mut patched: Option<String> = None;
+    // Each round takes one comment away that the parser stumbles over.
+    for _ in 0..FAULTS_MAX {
+        let (node, diagnostics, comment) = read(source, patched.as_deref().unwrap_or(&source.text));
+        match comment {
+            Some(at) => patched = Some(without_comment(patched.as_deref().unwrap_or(&source.text), at)),
+            None => return (node, diagnostics),
+        }
+    }
+    (
+        None,
+        vec![Diagnostic::error(
+            "W0001",
+            source,
+            Span::default(),
+            "this is not valid YAML: comments without a space before them",
+        )],
+    )
+}
+
+/// GitHub takes `[a]# comment`, which YAML does not. The comment becomes as many spaces, so that no place moves.
+fn without_comment(text: &str, at: usize) -> String {
+    let end = |(i, c): &(usize, char)| *i < at || *c == '\n';
+    let mut out: String = text
+        .chars()
+        .enumerate()
+        .take_while(|(i, _)| *i < at)
+        .map(|(_, c)| c)
+        .collect();
+    let rest: Vec<(usize, char)> = text.chars().enumerate().skip(at).collect();
+    let length = rest.iter().take_while(|p| !end(p)).count();
+    out.extend(std::iter::repeat_n(' ', length));
+    out.extend(rest.iter().skip(length).map(|(_, c)| *c));
+    out
+}
+
+/// One pass over a text that has the source's places. The last is the character of a comment to take away.
+fn read(source: &Arc<Source>, text: &str) -> (Option<Node>, Vec<Diagnostic>, Option<usize>) {
     let mut reader = Reader {
         source,
         offsets: Offsets::of(&source.text),
@@ -128,11 +172,29 @@ pub fn parse(source: &Arc<Source>) -> (Option<Node>, Vec<Diagnostic>) {
         // The parser begins after it, and a mark counts it as no character.
         last: Span::default(),
     };
-    let finished = reader.run();
-    if finished {
+    let end = reader.run(text);
+    if end == End::Whole {
         reader.unused_anchors();
     }
-    (reader.root.filter(|_| finished), reader.diagnostics)
+    let comment = if let End::Comment(at) = end {
+        Some(at)
+    } else {
+        None
+    };
+    (
+        reader.root.filter(|_| end == End::Whole),
+        reader.diagnostics,
+        comment,
+    )
+}
+
+/// How the reading of a text ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    Whole,
+    Broken,
+    /// At a comment that is too close to what stands before it, by its character.
+    Comment(usize),
 }
 
 /// From the parser's character indexes to bytes.
@@ -149,7 +211,13 @@ impl Offsets {
             return Self::Ascii;
         }
         let ends = std::iter::once(text.len());
-        Self::Table(text.char_indices().map(|(i, _)| i).chain(ends).map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect())
+        Self::Table(
+            text.char_indices()
+                .map(|(i, _)| i)
+                .chain(ends)
+                .map(|i| u32::try_from(i).unwrap_or(u32::MAX))
+                .collect(),
+        )
     }
 
     fn byte(&self, character: usize) -> usize {
@@ -175,7 +243,11 @@ struct Open {
 
 enum OpenKind {
     Seq(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<Node>, seen: HashSet<String> },
+    Map {
+        entries: Vec<Entry>,
+        key: Option<Node>,
+        seen: HashSet<String>,
+    },
 }
 
 /// An anchor and what it names, once that has been read.
@@ -201,21 +273,24 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// False where reading broke off.
-    fn run(&mut self) -> bool {
-        let source = Arc::clone(self.source);
-        let mut parser = Parser::new(StrInput::new(&source.text));
+    fn run(&mut self, text: &str) -> End {
+        let mut parser = Parser::new(StrInput::new(text));
         loop {
             let (event, span) = match parser.next_event() {
-                None | Some(Ok((Event::StreamEnd, _))) => return true,
+                None | Some(Ok((Event::StreamEnd, _))) => return End::Whole,
                 Some(Ok((event, span))) => (event, self.offsets.span(span)),
                 Some(Err(error)) => {
+                    let at = error.marker().index();
+                    let is_comment = text.chars().nth(at) == Some('#');
+                    if is_comment && error.info().starts_with("comments must be separated") {
+                        return End::Comment(at);
+                    }
                     self.syntax(&error);
-                    return false;
+                    return End::Broken;
                 }
             };
             if self.diagnostics.len() >= FAULTS_MAX || !self.event(event, span) {
-                return false;
+                return End::Broken;
             }
         }
     }
@@ -243,7 +318,15 @@ impl Reader<'_> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.collection_tag(tag.as_deref(), "map", span);
-                self.open(anchor, span, OpenKind::Map { entries: Vec::new(), key: None, seen: HashSet::new() })
+                self.open(
+                    anchor,
+                    span,
+                    OpenKind::Map {
+                        entries: Vec::new(),
+                        key: None,
+                        seen: HashSet::new(),
+                    },
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -253,12 +336,27 @@ impl Reader<'_> {
 
     fn open(&mut self, anchor: usize, span: Span, kind: OpenKind) -> bool {
         if anchor != 0 {
-            self.anchors.push(Anchor { id: anchor, span, node: None, nodes: 0, used: false });
+            self.anchors.push(Anchor {
+                id: anchor,
+                span,
+                node: None,
+                nodes: 0,
+                used: false,
+            });
         }
         let nodes_before = self.nodes;
-        self.stack.push(Open { start: span, anchor, nodes_before, kind });
+        self.stack.push(Open {
+            start: span,
+            anchor,
+            nodes_before,
+            kind,
+        });
         if self.stack.len() > DEPTH_MAX {
-            self.fault("W0002", span, format!("lists and maps stand more than {DEPTH_MAX} deep within one another"));
+            self.fault(
+                "W0002",
+                span,
+                format!("lists and maps stand more than {DEPTH_MAX} deep within one another"),
+            );
             return false;
         }
         self.count(1, span)
@@ -266,12 +364,19 @@ impl Reader<'_> {
 
     fn close(&mut self) -> bool {
         let Some(open) = self.stack.pop() else { return true };
-        let span = Span { start: open.start.start, end: self.last.end.max(open.start.end) };
+        let span = Span {
+            start: open.start.start,
+            end: self.last.end.max(open.start.end),
+        };
         let kind = match open.kind {
             OpenKind::Seq(items) => Kind::Seq(Arc::new(items)),
             OpenKind::Map { entries, .. } => Kind::Map(Arc::new(entries)),
         };
-        let node = Node { span, kind, style: Style::Plain };
+        let node = Node {
+            span,
+            kind,
+            style: Style::Plain,
+        };
         self.anchored(open.anchor, &node, self.nodes - open.nodes_before);
         self.push(node)
     }
@@ -299,7 +404,10 @@ impl Reader<'_> {
                         return true;
                     }
                     if text.contains("${{") || seen.insert(text.to_lowercase()) {
-                        entries.push(Entry { key: name, value: node });
+                        entries.push(Entry {
+                            key: name,
+                            value: node,
+                        });
                     } else {
                         self.duplicate(&text, name.span);
                     }
@@ -310,7 +418,8 @@ impl Reader<'_> {
     }
 
     fn duplicate(&mut self, key: &str, span: Span) {
-        self.fault("W0003", span, format!("`{key}` is already defined")).label = "a second time".to_owned();
+        self.fault("W0003", span, format!("`{key}` is already defined"))
+            .label = "a second time".to_owned();
     }
 
     fn alias(&mut self, id: usize, span: Span) -> bool {
@@ -344,7 +453,13 @@ impl Reader<'_> {
         }
         match self.anchor(id) {
             Some(anchor) => (anchor.node, anchor.nodes) = (Some(node.clone()), nodes),
-            None => self.anchors.push(Anchor { id, span: node.span, node: Some(node.clone()), nodes, used: false }),
+            None => self.anchors.push(Anchor {
+                id,
+                span: node.span,
+                node: Some(node.clone()),
+                nodes,
+                used: false,
+            }),
         }
     }
 
@@ -354,7 +469,11 @@ impl Reader<'_> {
             let scalar = anchor.node.as_ref().is_some_and(|n| n.text().is_some());
             if !anchor.used && scalar {
                 let text = self.source.slice(anchor.span);
-                let name = text.split_whitespace().find(|w| w.starts_with('&')).unwrap_or_default().to_owned();
+                let name = text
+                    .split_whitespace()
+                    .find(|w| w.starts_with('&'))
+                    .unwrap_or_default()
+                    .to_owned();
                 let start = anchor.span.start as usize + text.find(&name).unwrap_or_default();
                 let span = Span::new(start, start + name.len());
                 let fault = self.fault("W0005", span, format!("nothing uses the anchor `{name}`"));
@@ -385,7 +504,10 @@ impl Reader<'_> {
 
     fn empty_place(&self, span: Span) -> Span {
         let after = self.last.end as usize;
-        let is_value = matches!(self.stack.last().map(|o| &o.kind), Some(OpenKind::Map { key: Some(_), .. }));
+        let is_value = matches!(
+            self.stack.last().map(|o| &o.kind),
+            Some(OpenKind::Map { key: Some(_), .. })
+        );
         match self.source.text.get(after..) {
             Some(rest) if is_value => {
                 let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
@@ -401,14 +523,23 @@ impl Reader<'_> {
 
     /// A block begins at its `|` or `>`; the parser's span begins at the text below.
     fn block_place(&self, span: Span) -> Span {
-        let before = self.source.text.get(..span.start as usize).unwrap_or_default().trim_end();
+        let before = self
+            .source
+            .text
+            .get(..span.start as usize)
+            .unwrap_or_default()
+            .trim_end();
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let line = &before[line_start..];
         let header = line.char_indices().find(|(i, c)| {
-            let rest = line[i + c.len_utf8()..].trim_start_matches(|c: char| c == '+' || c == '-' || c.is_ascii_digit());
+            let rest = line[i + c.len_utf8()..]
+                .trim_start_matches(|c: char| c == '+' || c == '-' || c.is_ascii_digit());
             matches!(c, '|' | '>') && (rest.trim().is_empty() || rest.trim_start().starts_with('#'))
         });
-        header.map_or(span, |(i, _)| Span { start: Span::new(line_start + i, 0).start, end: span.end })
+        header.map_or(span, |(i, _)| Span {
+            start: Span::new(line_start + i, 0).start,
+            end: span.end,
+        })
     }
 
     fn tagged(&mut self, text: &str, style: Style, tag: &Tag, span: Span) -> Kind {
@@ -423,7 +554,10 @@ impl Reader<'_> {
         kind.unwrap_or_else(|| {
             let known = matches!(name, Some("bool" | "int" | "float" | "null"));
             let message = if known {
-                format!("`{text}` is not valid for the tag `!!{}`", name.unwrap_or_default())
+                format!(
+                    "`{text}` is not valid for the tag `!!{}`",
+                    name.unwrap_or_default()
+                )
             } else {
                 format!("the tag `{tag}` is not supported")
             };
@@ -441,7 +575,11 @@ impl Reader<'_> {
     fn count(&mut self, nodes: usize, span: Span) -> bool {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > NODES_MAX {
-            let fault = self.fault("W0002", span, format!("the file has more than {NODES_MAX} values"));
+            let fault = self.fault(
+                "W0002",
+                span,
+                format!("the file has more than {NODES_MAX} values"),
+            );
             fault.help = Some("aliases count as often as they are used".to_owned());
             return false;
         }
@@ -449,7 +587,10 @@ impl Reader<'_> {
     }
 
     fn syntax(&mut self, error: &saphyr_parser::ScanError) {
-        let start = self.offsets.byte(error.marker().index()).min(self.source.text.len());
+        let start = self
+            .offsets
+            .byte(error.marker().index())
+            .min(self.source.text.len());
         let mut info = error.info().to_owned();
         if info.contains("unknown anchor") {
             info = "no anchor of this name stands before it".to_owned();
@@ -457,32 +598,48 @@ impl Reader<'_> {
             return;
         }
         if info == "recursion limit exceeded" {
-            self.fault("W0002", Span::new(start, start), format!("lists and maps stand more than {DEPTH_MAX} deep within one another"));
+            self.fault(
+                "W0002",
+                Span::new(start, start),
+                format!("lists and maps stand more than {DEPTH_MAX} deep within one another"),
+            );
             return;
         }
         let help = self.syntax_help(start);
-        self.fault("W0001", Span::new(start, start), format!("this is not valid YAML: {info}")).help = help;
+        self.fault(
+            "W0001",
+            Span::new(start, start),
+            format!("this is not valid YAML: {info}"),
+        )
+        .help = help;
     }
 
     fn syntax_help(&self, at: usize) -> Option<String> {
         let line_start = self.source.text.get(..at)?.rfind('\n').map_or(0, |i| i + 1);
         let line = self.source.text.get(line_start..)?.lines().next()?;
         let indent = &line[..line.len() - line.trim_start().len()];
-        indent.contains('\t').then(|| "indent with spaces, YAML allows no tabs there".to_owned())
+        indent
+            .contains('\t')
+            .then(|| "indent with spaces, YAML allows no tabs there".to_owned())
     }
 
     fn fault(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.diagnostics.push(Diagnostic::error(code, self.source, span, message));
+        self.diagnostics
+            .push(Diagnostic::error(code, self.source, span, message));
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
     }
 }
 
 fn core_tag(tag: &Tag) -> Option<&str> {
-    tag.is_yaml_core_schema().then_some(tag.suffix.as_str()).or_else(|| {
-        // A verbatim tag, `!<tag:yaml.org,2002:bool>`, comes whole.
-        tag.suffix.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.handle.strip_prefix("tag:yaml.org,2002:"))
-    })
+    tag.is_yaml_core_schema()
+        .then_some(tag.suffix.as_str())
+        .or_else(|| {
+            // A verbatim tag, `!<tag:yaml.org,2002:bool>`, comes whole.
+            tag.suffix
+                .strip_prefix("tag:yaml.org,2002:")
+                .or_else(|| tag.handle.strip_prefix("tag:yaml.org,2002:"))
+        })
 }
 
 #[cfg(test)]

@@ -11,11 +11,26 @@ use crate::yaml::{self, Kind, Node};
 use indexmap::IndexMap;
 use std::sync::Arc;
 
-const COMPOSITE: Shape = Shape { keys: &["using", "steps"], required: &["using", "steps"] };
-const JAVASCRIPT: Shape =
-    Shape { keys: &["using", "main", "pre", "pre-if", "post", "post-if"], required: &["using", "main"] };
+const COMPOSITE: Shape = Shape {
+    keys: &["using", "steps"],
+    required: &["using", "steps"],
+};
+const JAVASCRIPT: Shape = Shape {
+    keys: &["using", "main", "pre", "pre-if", "post", "post-if"],
+    required: &["using", "main"],
+};
 const DOCKER: Shape = Shape {
-    keys: &["using", "image", "args", "env", "entrypoint", "pre-entrypoint", "pre-if", "post-entrypoint", "post-if"],
+    keys: &[
+        "using",
+        "image",
+        "args",
+        "env",
+        "entrypoint",
+        "pre-entrypoint",
+        "pre-if",
+        "post-entrypoint",
+        "post-if",
+    ],
     required: &["using", "image"],
 };
 
@@ -26,7 +41,11 @@ pub fn action(source: &Arc<Source>) -> (Option<Action>, Vec<Diagnostic>) {
     let mut reader = Reader::new(source, diagnostics);
     let Some(root) = root else {
         if !broken {
-            reader.error("W0102", Span::default(), "the file is empty, an action needs `runs`");
+            reader.error(
+                "W0102",
+                Span::default(),
+                "the file is empty, an action needs `runs`",
+            );
         }
         return (None, reader.diagnostics);
     };
@@ -34,8 +53,14 @@ pub fn action(source: &Arc<Source>) -> (Option<Action>, Vec<Diagnostic>) {
         reader.unexpected(&root, "a map");
         return (None, reader.diagnostics);
     }
-    let name = root.get("name").and_then(|n| reader.word(n, Empty::Allowed)).map(|n| n.value);
-    let inputs = root.get("inputs").map(|n| inputs(&mut reader, n)).unwrap_or_default();
+    let name = root
+        .get("name")
+        .and_then(|n| reader.word(n, Empty::Allowed))
+        .map(|n| n.value);
+    let inputs = root
+        .get("inputs")
+        .map(|n| inputs(&mut reader, n))
+        .unwrap_or_default();
     let Some(node) = root.get("runs") else {
         let span = reader.head(&root);
         reader.error("W0102", span, "an action needs the key `runs`");
@@ -43,18 +68,41 @@ pub fn action(source: &Arc<Source>) -> (Option<Action>, Vec<Diagnostic>) {
     };
     let runs = runs(&mut reader, node);
     let is_composite = matches!(runs, Some(ActionRuns::Composite { .. }));
-    let outputs = root.get("outputs").map(|n| outputs(&mut reader, n, is_composite)).unwrap_or_default();
-    let action = runs.map(|runs| Action { source: Arc::clone(source), name, inputs, outputs, runs });
+    let outputs = root
+        .get("outputs")
+        .map(|n| outputs(&mut reader, n, is_composite))
+        .unwrap_or_default();
+    let action = runs.map(|runs| Action {
+        source: Arc::clone(source),
+        name,
+        inputs,
+        outputs,
+        runs,
+    });
     (action, reader.diagnostics)
 }
 
 fn inputs(reader: &mut Reader<'_>, node: &Node) -> IndexMap<String, ActionInput> {
     let mut inputs = IndexMap::new();
     for (name, value) in named(reader, node) {
-        let default = value.get("default").and_then(|n| reader.text(n, &ACTION_DEFAULT, Empty::Allowed));
-        let required = value.get("required").is_some_and(|n| matches!(n.text().as_deref(), Some("true")));
-        let deprecation = value.get("deprecationMessage").and_then(|n| reader.word(n, Empty::Allowed)).map(|w| w.value);
-        inputs.insert(name, ActionInput { required, default, deprecation });
+        let default = value
+            .get("default")
+            .and_then(|n| reader.text(n, &ACTION_DEFAULT, Empty::Allowed));
+        let required = value
+            .get("required")
+            .is_some_and(|n| matches!(n.text().as_deref(), Some("true")));
+        let deprecation = value
+            .get("deprecationMessage")
+            .and_then(|n| reader.word(n, Empty::Allowed))
+            .map(|w| w.value);
+        inputs.insert(
+            name,
+            ActionInput {
+                required,
+                default,
+                deprecation,
+            },
+        );
     }
     inputs
 }
@@ -63,7 +111,10 @@ fn outputs(reader: &mut Reader<'_>, node: &Node, is_composite: bool) -> IndexMap
     let mut outputs = IndexMap::new();
     for (name, value) in named(reader, node) {
         let template = value.get("value").filter(|_| is_composite);
-        outputs.insert(name, template.and_then(|n| reader.text(n, &ACTION_OUTPUT, Empty::Allowed)));
+        outputs.insert(
+            name,
+            template.and_then(|n| reader.text(n, &ACTION_OUTPUT, Empty::Allowed)),
+        );
     }
     outputs
 }
@@ -116,11 +167,25 @@ fn runs(reader: &mut Reader<'_>, node: &Node) -> Option<ActionRuns> {
 
 fn javascript(reader: &mut Reader<'_>, node: &Node, using: Spanned<String>) -> Option<ActionRuns> {
     let fields = reader.fields(node, &[&JAVASCRIPT], &NOTHING, "`runs` of a JavaScript action")?;
-    let mut file = |key: &str| fields.get(key).and_then(|n| reader.word(n, Empty::Refused)).map(|w| w.value);
+    let mut file = |key: &str| {
+        fields
+            .get(key)
+            .and_then(|n| reader.word(n, Empty::Refused))
+            .map(|w| w.value)
+    };
     let (main, pre, post) = (file("main"), file("pre"), file("post"));
     let pre_if = fields.get("pre-if").and_then(|n| reader.condition(n, &ACTION_IF));
-    let post_if = fields.get("post-if").and_then(|n| reader.condition(n, &ACTION_IF));
-    Some(ActionRuns::JavaScript { using, main: main?, pre, pre_if, post, post_if })
+    let post_if = fields
+        .get("post-if")
+        .and_then(|n| reader.condition(n, &ACTION_IF));
+    Some(ActionRuns::JavaScript {
+        using,
+        main: main?,
+        pre,
+        pre_if,
+        post,
+        post_if,
+    })
 }
 
 fn docker(reader: &mut Reader<'_>, node: &Node) -> Option<ActionRuns> {
@@ -131,5 +196,8 @@ fn docker(reader: &mut Reader<'_>, node: &Node) -> Option<ActionRuns> {
     {
         reader.unexpected(args, "a list of texts");
     }
-    Some(ActionRuns::Docker { image, span: node.span })
+    Some(ActionRuns::Docker {
+        image,
+        span: node.span,
+    })
 }

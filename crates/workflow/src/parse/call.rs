@@ -6,7 +6,9 @@ use super::suggest::closest;
 use super::{ParseOptions, Resolver, workflow};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::expr::Value;
-use crate::model::{CallJob, CallSecrets, Input, InputKind, Job, JobKind, Tree, TreeKey, TreeKind, Trigger, Workflow};
+use crate::model::{
+    CallJob, CallSecrets, Input, InputKind, Job, JobKind, Tree, TreeKey, TreeKind, Trigger, Workflow,
+};
 use crate::source::{Source, Span};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +30,13 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub(super) fn new(resolver: &'a dyn Resolver, options: &'a ParseOptions) -> Self {
-        Self { resolver, options, loaded: HashMap::new(), chain: Vec::new(), diagnostics: Vec::new() }
+        Self {
+            resolver,
+            options,
+            loaded: HashMap::new(),
+            chain: Vec::new(),
+            diagnostics: Vec::new(),
+        }
     }
 
     pub(super) fn root(mut self, source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) {
@@ -46,7 +54,14 @@ impl<'a> Loader<'a> {
         self.diagnostics.extend(diagnostics);
         let mut workflow = workflow?;
         for job in workflow.jobs.values_mut() {
-            let Job { id: _, kind: JobKind::Call(call), .. } = job else { continue };
+            let Job {
+                id: _,
+                kind: JobKind::Call(call),
+                ..
+            } = job
+            else {
+                continue;
+            };
             call.workflow = self.called(source, call, home);
             if let Some(called) = call.workflow.clone() {
                 self.check(source, call, &called);
@@ -60,23 +75,44 @@ impl<'a> Loader<'a> {
         let uses = call.uses.value.as_str();
         if !is_reference(uses) {
             let help = "`./.github/workflows/name.yml` or `owner/repo/.github/workflows/name.yml@ref`";
-            self.error("W0109", source, span, format!("`{}` names no workflow", cut(uses))).help = Some(help.to_owned());
+            self.error(
+                "W0109",
+                source,
+                span,
+                format!("`{}` names no workflow", cut(uses)),
+            )
+            .help = Some(help.to_owned());
             return None;
         }
         let name = absolute(uses, home);
         if self.chain.contains(&name) || source.path == name.trim_start_matches("./") {
-            self.error("W0407", source, span, format!("the workflow `{uses}` calls itself, directly or through others"));
+            self.error(
+                "W0407",
+                source,
+                span,
+                format!("the workflow `{uses}` calls itself, directly or through others"),
+            );
             return None;
         }
         if self.chain.len() >= DEPTH_MAX {
-            self.error("W0406", source, span, format!("workflows are called more than {DEPTH_MAX} deep within one another"));
+            self.error(
+                "W0406",
+                source,
+                span,
+                format!("workflows are called more than {DEPTH_MAX} deep within one another"),
+            );
             return None;
         }
         if let Some(known) = self.loaded.get(&name) {
             return known.clone();
         }
         if self.loaded.len() + 1 >= FILES_MAX {
-            self.error("W0406", source, span, format!("more than {} workflows are called", FILES_MAX - 1));
+            self.error(
+                "W0406",
+                source,
+                span,
+                format!("more than {} workflows are called", FILES_MAX - 1),
+            );
             return None;
         }
         let text = match self.resolver.workflow(&name) {
@@ -98,20 +134,31 @@ impl<'a> Loader<'a> {
             self.error("W0401", source, span, message);
         } else {
             let warning = Diagnostic::warning("W0401", source, span, message);
-            self.diagnostics.push(warning.help("its inputs, secrets and permissions are not checked"));
+            self.diagnostics
+                .push(warning.help("its inputs, secrets and permissions are not checked"));
         }
     }
 
-    fn load(&mut self, source: &Arc<Source>, span: Span, name: &str, text: &Arc<Source>) -> Option<Arc<Workflow>> {
+    fn load(
+        &mut self,
+        source: &Arc<Source>,
+        span: Span,
+        name: &str,
+        text: &Arc<Source>,
+    ) -> Option<Arc<Workflow>> {
         let before = self.diagnostics.len();
         self.chain.push(name.to_owned());
         let called = self.file(text, &home_of(name));
         self.chain.pop();
         if has_errors(self.diagnostics.get(before..).unwrap_or_default()) {
             let faults = self.diagnostics.len() - before;
-            let message = format!("the workflow `{name}` has {faults} fault{}", if faults == 1 { "" } else { "s" });
+            let message = format!(
+                "the workflow `{name}` has {faults} fault{}",
+                if faults == 1 { "" } else { "s" }
+            );
             // Before what is wrong there, because that is the place the reader can change.
-            self.diagnostics.insert(before, Diagnostic::error("W0408", source, span, message));
+            self.diagnostics
+                .insert(before, Diagnostic::error("W0408", source, span, message));
             return None;
         }
         called.map(Arc::new)
@@ -119,7 +166,10 @@ impl<'a> Loader<'a> {
 
     fn check(&mut self, source: &Arc<Source>, call: &CallJob, called: &Workflow) {
         let Some(trigger) = called.on.iter().find(|t| t.event.value == "workflow_call") else {
-            let message = format!("the workflow `{}` cannot be called: it has no `workflow_call` under `on`", call.uses.value);
+            let message = format!(
+                "the workflow `{}` cannot be called: it has no `workflow_call` under `on`",
+                call.uses.value
+            );
             self.error("W0402", source, call.uses.span, message);
             return;
         };
@@ -135,7 +185,8 @@ impl<'a> Loader<'a> {
                 Some((_, value)) => self.input_type(source, name, input, value),
                 None if input.required => {
                     let message = format!("the input `{name}` of `{}` is required", call.uses.value);
-                    self.error("W0403", source, call.uses.span, message).help = Some(format!("give it under `with`: `{name}: …`"));
+                    self.error("W0403", source, call.uses.span, message).help =
+                        Some(format!("give it under `with`: `{name}: …`"));
                 }
                 None => {}
             }
@@ -152,7 +203,12 @@ impl<'a> Loader<'a> {
 
     fn input_type(&mut self, source: &Arc<Source>, name: &str, input: &Input, value: &Tree) {
         if let Some(expected) = mismatch(input, value) {
-            self.error("W0403", source, value.span, format!("the input `{name}` is {expected}"));
+            self.error(
+                "W0403",
+                source,
+                value.span,
+                format!("the input `{name}` is {expected}"),
+            );
         }
     }
 
@@ -161,9 +217,17 @@ impl<'a> Loader<'a> {
         for (name, input) in &trigger.inputs {
             let Some(default) = &input.default else { continue };
             if let Some(expected) = mismatch(input, default) {
-                let message = format!("the input `{name}` of `{}` is {expected}, and its default is not", call.uses.value);
+                let message = format!(
+                    "the input `{name}` of `{}` is {expected}, and its default is not",
+                    call.uses.value
+                );
                 self.error("W0403", source, call.uses.span, message);
-                self.error("W0403", &called.source, default.span, format!("the input `{name}` is {expected}"));
+                self.error(
+                    "W0403",
+                    &called.source,
+                    default.span,
+                    format!("the input `{name}` is {expected}"),
+                );
             }
         }
     }
@@ -178,7 +242,9 @@ impl<'a> Loader<'a> {
             let _ = secret;
             if !given.iter().any(|(key, _)| key.eq_ignore_ascii_case(name)) {
                 let message = format!("the secret `{name}` of `{}` is required", call.uses.value);
-                let help = format!("give it under `secrets`: `{name}: ${{{{ secrets.{name} }}}}`, or `secrets: inherit`");
+                let help = format!(
+                    "give it under `secrets`: `{name}: ${{{{ secrets.{name} }}}}`, or `secrets: inherit`"
+                );
                 self.error("W0404", source, call.uses.span, message).help = Some(help);
             }
         }
@@ -192,8 +258,15 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn error(&mut self, code: &'static str, source: &Arc<Source>, span: Span, message: String) -> &mut Diagnostic {
-        self.diagnostics.push(Diagnostic::error(code, source, span, message));
+    fn error(
+        &mut self,
+        code: &'static str,
+        source: &Arc<Source>,
+        span: Span,
+        message: String,
+    ) -> &mut Diagnostic {
+        self.diagnostics
+            .push(Diagnostic::error(code, source, span, message));
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
     }
@@ -201,7 +274,9 @@ impl<'a> Loader<'a> {
 
 /// What an input's type demands, where the value is known and is not that. Texts take every scalar.
 fn mismatch(input: &Input, value: &Tree) -> Option<&'static str> {
-    let TreeKind::Scalar(scalar) = &value.kind else { return None };
+    let TreeKind::Scalar(scalar) = &value.kind else {
+        return None;
+    };
     match (input.kind, scalar) {
         (InputKind::Boolean, Value::Bool(_)) | (InputKind::Number, Value::Number(_)) => None,
         (InputKind::Boolean, _) => Some("a boolean"),
@@ -211,7 +286,13 @@ fn mismatch(input: &Input, value: &Tree) -> Option<&'static str> {
 }
 
 fn entries(tree: Option<&Tree>) -> Vec<(&str, &Tree)> {
-    let Some(Tree { kind: TreeKind::Map(entries), .. }) = tree else { return Vec::new() };
+    let Some(Tree {
+        kind: TreeKind::Map(entries),
+        ..
+    }) = tree
+    else {
+        return Vec::new();
+    };
     let plain = |(key, value): &'_ (TreeKey, Tree)| matches!(key, TreeKey::Plain(_)).then_some(value.span);
     entries
         .iter()
@@ -227,14 +308,19 @@ fn is_reference(uses: &str) -> bool {
     if let Some(path) = uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")) {
         return !path.is_empty() && !path.contains('@') && !path.split('/').any(|s| s == "..");
     }
-    let Some((path, at)) = uses.split_once('@') else { return false };
+    let Some((path, at)) = uses.split_once('@') else {
+        return false;
+    };
     let segments: Vec<&str> = path.split('/').collect();
     !at.is_empty() && segments.len() >= 3 && !segments.iter().any(|s| s.is_empty() || *s == "." || *s == "..")
 }
 
 /// A local path in a file of another repository means that repository at the same ref.
 fn absolute(uses: &str, home: &str) -> String {
-    match (uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")), home.split_once('@')) {
+    match (
+        uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")),
+        home.split_once('@'),
+    ) {
         (Some(path), Some((repository, at))) => format!("{repository}/{path}@{at}"),
         _ => uses.to_owned(),
     }
@@ -245,7 +331,9 @@ fn home_of(name: &str) -> String {
     if name.starts_with("./") || name.starts_with("$/") {
         return String::new();
     }
-    let Some((path, at)) = name.split_once('@') else { return String::new() };
+    let Some((path, at)) = name.split_once('@') else {
+        return String::new();
+    };
     let repository: Vec<&str> = path.split('/').take(2).collect();
     format!("{}@{at}", repository.join("/"))
 }

@@ -9,14 +9,31 @@ struct Field {
 }
 
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", least: 0, greatest: 59, words: &[] },
-    Field { name: "hour", least: 0, greatest: 23, words: &[] },
-    Field { name: "day of month", least: 1, greatest: 31, words: &[] },
+    Field {
+        name: "minute",
+        least: 0,
+        greatest: 59,
+        words: &[],
+    },
+    Field {
+        name: "hour",
+        least: 0,
+        greatest: 23,
+        words: &[],
+    },
+    Field {
+        name: "day of month",
+        least: 1,
+        greatest: 31,
+        words: &[],
+    },
     Field {
         name: "month",
         least: 1,
         greatest: 12,
-        words: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+        words: &[
+            "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+        ],
     },
     Field {
         name: "day of week",
@@ -36,7 +53,10 @@ pub(super) fn check(line: &str) -> Result<u32, String> {
         return Err(format!("`{}` is not supported, five fields are", line.trim()));
     }
     if parts.len() != FIELDS.len() {
-        return Err(format!("a cron line has five fields, this one has {}", parts.len()));
+        return Err(format!(
+            "a cron line has five fields, this one has {}",
+            parts.len()
+        ));
     }
     let mut minutes = Vec::new();
     for (part, field) in parts.iter().zip(&FIELDS) {
@@ -47,7 +67,10 @@ pub(super) fn check(line: &str) -> Result<u32, String> {
     }
     minutes.sort_unstable();
     minutes.dedup();
-    let around = minutes.first().zip(minutes.last()).map(|(first, last)| first + 60 - last);
+    let around = minutes
+        .first()
+        .zip(minutes.last())
+        .map(|(first, last)| first + 60 - last);
     let gaps = minutes.windows(2).map(|pair| pair[1] - pair[0]);
     Ok(gaps.chain(around).min().unwrap_or(60))
 }
@@ -58,7 +81,10 @@ fn values(part: &str, field: &Field) -> Result<Vec<u32>, String> {
         let (range, step) = match item.split_once('/') {
             Some((range, step)) => {
                 let step = step.parse().ok().filter(|s| *s > 0 && *s <= field.greatest);
-                (range, step.ok_or_else(|| format!("`{item}` is no step of the {}", field.name))?)
+                (
+                    range,
+                    step.ok_or_else(|| format!("`{item}` is no step of the {}", field.name))?,
+                )
             }
             None => (item, 1),
         };
@@ -71,7 +97,10 @@ fn values(part: &str, field: &Field) -> Result<Vec<u32>, String> {
             (from, if item.contains('/') { field.greatest } else { from })
         };
         if from > to {
-            return Err(format!("the range `{range}` of the {} goes backwards", field.name));
+            return Err(format!(
+                "the range `{range}` of the {} goes backwards",
+                field.name
+            ));
         }
         all.extend((from..=to).step_by(step as usize));
     }
@@ -86,7 +115,10 @@ fn value(text: &str, field: &Field) -> Result<u32, String> {
     let digits = !text.is_empty() && text.len() <= 2 && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(n) if digits && (field.least..=field.greatest).contains(&n) => Ok(n),
-        _ => Err(format!("`{text}` is no {} ({} to {})", field.name, field.least, field.greatest)),
+        _ => Err(format!(
+            "`{text}` is no {} ({} to {})",
+            field.name, field.least, field.greatest
+        )),
     }
 }
 

@@ -20,11 +20,19 @@ pub(super) fn find(name: &str) -> Option<&'static Event> {
 }
 
 const fn plain(name: &'static str) -> Event {
-    Event { name, types: Types::None, filters: &[] }
+    Event {
+        name,
+        types: Types::None,
+        filters: &[],
+    }
 }
 
 const fn typed(name: &'static str, types: &'static [&'static str]) -> Event {
-    Event { name, types: Types::Known(types), filters: &[] }
+    Event {
+        name,
+        types: Types::Known(types),
+        filters: &[],
+    }
 }
 
 const PULL_REQUEST: &[&str] = &[
@@ -90,7 +98,10 @@ const DISCUSSION: &[&str] = &[
 /// From GitHub's schema and "Events that trigger workflows" of its documentation.
 pub(super) const EVENTS: &[Event] = &[
     typed("branch_protection_rule", MADE),
-    typed("check_run", &["created", "rerequested", "completed", "requested_action"]),
+    typed(
+        "check_run",
+        &["created", "rerequested", "completed", "requested_action"],
+    ),
     typed("check_suite", &["completed", "requested", "rerequested"]),
     plain("create"),
     plain("delete"),
@@ -116,21 +127,48 @@ pub(super) const EVENTS: &[Event] = &[
     typed("milestone", &["created", "closed", "opened", "edited", "deleted"]),
     plain("page_build"),
     typed("project", &["created", "closed", "reopened", "edited", "deleted"]),
-    typed("project_card", &["created", "moved", "converted", "edited", "deleted"]),
+    typed(
+        "project_card",
+        &["created", "moved", "converted", "edited", "deleted"],
+    ),
     typed("project_column", &["created", "updated", "moved", "deleted"]),
     plain("public"),
-    Event { name: "pull_request", types: Types::Known(PULL_REQUEST), filters: &["branches", "paths"] },
+    Event {
+        name: "pull_request",
+        types: Types::Known(PULL_REQUEST),
+        filters: &["branches", "paths"],
+    },
     typed("pull_request_comment", MADE),
     typed("pull_request_review", &["submitted", "edited", "dismissed"]),
     typed("pull_request_review_comment", MADE),
-    Event { name: "pull_request_target", types: Types::Known(PULL_REQUEST), filters: &["branches", "paths"] },
-    Event { name: "push", types: Types::None, filters: &["branches", "tags", "paths"] },
+    Event {
+        name: "pull_request_target",
+        types: Types::Known(PULL_REQUEST),
+        filters: &["branches", "paths"],
+    },
+    Event {
+        name: "push",
+        types: Types::None,
+        filters: &["branches", "tags", "paths"],
+    },
     typed("registry_package", &["published", "updated"]),
     typed(
         "release",
-        &["published", "unpublished", "created", "edited", "deleted", "prereleased", "released"],
+        &[
+            "published",
+            "unpublished",
+            "created",
+            "edited",
+            "deleted",
+            "prereleased",
+            "released",
+        ],
     ),
-    Event { name: "repository_dispatch", types: Types::Free, filters: &[] },
+    Event {
+        name: "repository_dispatch",
+        types: Types::Free,
+        filters: &[],
+    },
     plain("schedule"),
     plain("status"),
     typed("watch", &["started"]),

@@ -27,7 +27,11 @@ impl Ids {
         name.extend(base.chars().map(|c| if is_id_char(c) { c } else { '_' }));
         let mut attempt = 1u32;
         loop {
-            let suffix = if attempt == 1 { String::new() } else { format!("_{attempt}") };
+            let suffix = if attempt == 1 {
+                String::new()
+            } else {
+                format!("_{attempt}")
+            };
             let kept: String = name.chars().take(LENGTH_MAX - suffix.len()).collect();
             let candidate = kept + &suffix;
             if self.taken.insert(candidate.to_lowercase()) {
@@ -43,13 +47,20 @@ pub(super) fn check(id: &str) -> Result<(), String> {
     let mut chars = id.chars();
     let begins = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !begins || !chars.all(is_id_char) {
-        return Err(format!("the id `{id}` may hold only letters, digits, `-` and `_`, and begins with a letter or `_`"));
+        return Err(format!(
+            "the id `{id}` may hold only letters, digits, `-` and `_`, and begins with a letter or `_`"
+        ));
     }
     if id.len() >= LENGTH_MAX {
-        return Err(format!("the id has {} characters, it must have less than {LENGTH_MAX}", id.len()));
+        return Err(format!(
+            "the id has {} characters, it must have less than {LENGTH_MAX}",
+            id.len()
+        ));
     }
     if id.starts_with("__") {
-        return Err(format!("the id `{id}` is reserved: ids that begin with `__` are made by the platform"));
+        return Err(format!(
+            "the id `{id}` is reserved: ids that begin with `__` are made by the platform"
+        ));
     }
     Ok(())
 }
@@ -82,8 +93,26 @@ mod tests {
     fn ids_are_made_as_github_makes_them() {
         let mut ids = Ids::default();
         ids.take("mine").unwrap();
-        let made = ["run", "actions/checkout", "run", "actions/checkout", "run", "self"].map(|b| ids.make(b));
-        assert_eq!(made, ["__run", "__actions_checkout", "__run_2", "__actions_checkout_2", "__run_3", "__self"]);
+        let made = [
+            "run",
+            "actions/checkout",
+            "run",
+            "actions/checkout",
+            "run",
+            "self",
+        ]
+        .map(|b| ids.make(b));
+        assert_eq!(
+            made,
+            [
+                "__run",
+                "__actions_checkout",
+                "__run_2",
+                "__actions_checkout_2",
+                "__run_3",
+                "__self"
+            ]
+        );
         assert_eq!(ids.make(&"x".repeat(200)).len(), 100);
         assert_eq!(ids.make(&"x".repeat(200)).len(), 100);
         assert_eq!(base_of_action("docker://a/b:1"), "a/b:1");

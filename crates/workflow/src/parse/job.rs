@@ -1,14 +1,15 @@
 //! One job: of steps, or a call of a reusable workflow.
 
 use super::expression::{
-    Allow, CALL_SECRETS, CALL_WITH, ENVIRONMENT, ENVIRONMENT_URL, JOB_CONCURRENCY, JOB_CONTINUE, JOB_DEFAULTS,
-    JOB_ENV, JOB_IF, JOB_NAME, JOB_NUMBER, JOB_OUTPUTS, NOTHING, RUNS_ON,
+    Allow, CALL_SECRETS, CALL_WITH, ENVIRONMENT, ENVIRONMENT_URL, JOB_CONCURRENCY, JOB_CONTINUE,
+    JOB_DEFAULTS, JOB_ENV, JOB_IF, JOB_NAME, JOB_NUMBER, JOB_OUTPUTS, NOTHING, RUNS_ON,
 };
 use super::reader::{Empty, Fields, Reader, Shape, has_expression, scalar};
 use super::{container, id, permissions, step, strategy};
 use crate::expr::{Template, Value};
 use crate::model::{
-    CallJob, CallSecrets, Concurrency, EnvironmentRef, Job, JobKind, RunDefaults, StepsJob, Tree, TreeKey, TreeKind,
+    CallJob, CallSecrets, Concurrency, EnvironmentRef, Job, JobKind, RunDefaults, StepsJob, Tree, TreeKey,
+    TreeKind,
 };
 use crate::source::Spanned;
 use crate::yaml::{Entry, Kind, Node};
@@ -38,14 +39,39 @@ const STEPS: Shape = Shape {
     required: &["runs-on"],
 };
 const CALL: Shape = Shape {
-    keys: &["name", "uses", "with", "secrets", "needs", "if", "permissions", "concurrency", "strategy"],
+    keys: &[
+        "name",
+        "uses",
+        "with",
+        "secrets",
+        "needs",
+        "if",
+        "permissions",
+        "concurrency",
+        "strategy",
+    ],
     required: &["uses"],
 };
-const RUNS_ON_MAP: Shape = Shape { keys: &["group", "labels"], required: &[] };
-const CONCURRENCY: Shape = Shape { keys: &["group", "cancel-in-progress", "queue"], required: &["group"] };
-const ENVIRONMENT_MAP: Shape = Shape { keys: &["name", "url", "deployment"], required: &["name"] };
-const DEFAULTS: Shape = Shape { keys: &["run"], required: &[] };
-const DEFAULTS_RUN: Shape = Shape { keys: &["shell", "working-directory"], required: &[] };
+const RUNS_ON_MAP: Shape = Shape {
+    keys: &["group", "labels"],
+    required: &[],
+};
+const CONCURRENCY: Shape = Shape {
+    keys: &["group", "cancel-in-progress", "queue"],
+    required: &["group"],
+};
+const ENVIRONMENT_MAP: Shape = Shape {
+    keys: &["name", "url", "deployment"],
+    required: &["name"],
+};
+const DEFAULTS: Shape = Shape {
+    keys: &["run"],
+    required: &[],
+};
+const DEFAULTS_RUN: Shape = Shape {
+    keys: &["shell", "working-directory"],
+    required: &[],
+};
 /// GitHub's limit for the name of a concurrency group.
 const GROUP_LENGTH_MAX: usize = 400;
 
@@ -62,11 +88,17 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<Job> {
         JobKind::Steps(Box::new(steps(reader, &fields, &entry.value)))
     };
     Some(Job {
-        name: fields.get("name").and_then(|n| reader.text(n, &JOB_NAME, Empty::Allowed)),
+        name: fields
+            .get("name")
+            .and_then(|n| reader.text(n, &JOB_NAME, Empty::Allowed)),
         condition: fields.get("if").and_then(|n| reader.condition(n, &JOB_IF)),
         strategy: fields.get("strategy").and_then(|n| strategy::read(reader, n)),
-        permissions: fields.get("permissions").and_then(|n| permissions::read(reader, n)),
-        concurrency: fields.get("concurrency").and_then(|n| concurrency(reader, n, &JOB_CONCURRENCY)),
+        permissions: fields
+            .get("permissions")
+            .and_then(|n| permissions::read(reader, n)),
+        concurrency: fields
+            .get("concurrency")
+            .and_then(|n| concurrency(reader, n, &JOB_CONCURRENCY)),
         id: name,
         span: entry.key.span.to(entry.value.span),
         needs,
@@ -110,12 +142,16 @@ fn steps(reader: &mut Reader<'_>, fields: &Fields<'_>, whole: &Node) -> StepsJob
 }
 
 fn call(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CallJob> {
-    let with = fields.get("with").and_then(|n| call_values(reader, n, &CALL_WITH));
+    let with = fields
+        .get("with")
+        .and_then(|n| call_values(reader, n, &CALL_WITH));
     let secrets = match fields.get("secrets") {
         None => CallSecrets::None,
         Some(node) => match &node.kind {
             Kind::String(text) if &**text == "inherit" => CallSecrets::Inherit,
-            Kind::Map(_) => call_values(reader, node, &CALL_SECRETS).map_or(CallSecrets::None, CallSecrets::Map),
+            Kind::Map(_) => {
+                call_values(reader, node, &CALL_SECRETS).map_or(CallSecrets::None, CallSecrets::Map)
+            }
             _ => {
                 reader.unexpected(node, "`inherit` or a map");
                 CallSecrets::None
@@ -123,7 +159,12 @@ fn call(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CallJob> {
         },
     };
     let uses = fields.get("uses").and_then(|n| reader.word(n, Empty::Refused))?;
-    Some(CallJob { uses, with, secrets, workflow: None })
+    Some(CallJob {
+        uses,
+        with,
+        secrets,
+        workflow: None,
+    })
 }
 
 /// A map of texts, numbers and booleans, each of which may be an expression; the map itself may not.
@@ -137,14 +178,19 @@ fn call_values(reader: &mut Reader<'_>, node: &Node, allow: &Allow) -> Option<Tr
     };
     let mut map = Vec::new();
     for entry in entries {
-        let Some(key) = reader.word(&entry.key, Empty::Refused) else { continue };
+        let Some(key) = reader.word(&entry.key, Empty::Refused) else {
+            continue;
+        };
         if matches!(entry.value.kind, Kind::Seq(_) | Kind::Map(_)) {
             reader.unexpected(&entry.value, "a text, a number or a boolean");
         } else if let Some(value) = reader.tree(&entry.value, allow) {
             map.push((TreeKey::Plain(key), value));
         }
     }
-    Some(Tree { span: node.span, kind: TreeKind::Map(map) })
+    Some(Tree {
+        span: node.span,
+        kind: TreeKind::Map(map),
+    })
 }
 
 fn runs_on(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
@@ -153,10 +199,17 @@ fn runs_on(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
             let fields = reader.fields(node, &[&RUNS_ON_MAP], &RUNS_ON, "`runs-on`")?;
             let mut map = Vec::new();
             for (key, name, value) in fields.entries {
-                let tree = if key == "group" { group(reader, value) } else { labels(reader, value) };
+                let tree = if key == "group" {
+                    group(reader, value)
+                } else {
+                    labels(reader, value)
+                };
                 map.extend(tree.map(|t| (TreeKey::Plain(Spanned::new(key.to_owned(), name.span)), t)));
             }
-            Some(Tree { span: node.span, kind: TreeKind::Map(map) })
+            Some(Tree {
+                span: node.span,
+                kind: TreeKind::Map(map),
+            })
         }
         _ => labels(reader, node),
     }
@@ -166,7 +219,10 @@ fn labels(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
     if let Some(items) = node.items() {
         let texts = items.iter().filter_map(|n| text_tree(reader, n));
         let kind = TreeKind::Seq(texts.collect());
-        return Some(Tree { span: node.span, kind });
+        return Some(Tree {
+            span: node.span,
+            kind,
+        });
     }
     text_tree(reader, node)
 }
@@ -174,7 +230,10 @@ fn labels(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
 fn text_tree(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
     let text = reader.text(node, &RUNS_ON, Empty::Refused)?;
     Some(if has_expression(node) {
-        Tree { span: node.span, kind: TreeKind::Template(text) }
+        Tree {
+            span: node.span,
+            kind: TreeKind::Template(text),
+        }
     } else {
         scalar(node, Value::from(node.text().unwrap_or_default().to_string()))
     })
@@ -187,11 +246,17 @@ fn group(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
         let parts: Vec<&str> = text.split('/').collect();
         let fits = match parts.as_slice() {
             [_] => true,
-            [prefix, name] => !name.is_empty() && ["org", "organization", "ent", "enterprise"].contains(prefix),
+            [prefix, name] => {
+                !name.is_empty() && ["org", "organization", "ent", "enterprise"].contains(prefix)
+            }
             _ => false,
         };
         if !fits {
-            let fault = reader.error("W0111", node.span, format!("`{text}` is no name of a runner group"));
+            let fault = reader.error(
+                "W0111",
+                node.span,
+                format!("`{text}` is no name of a runner group"),
+            );
             fault.help = Some("`name`, `organization/name` or `enterprise/name`".to_owned());
         }
     }
@@ -202,16 +267,30 @@ pub(super) fn concurrency(reader: &mut Reader<'_>, node: &Node, allow: &Allow) -
     if !matches!(node.kind, Kind::Map(_)) {
         let group = reader.text(node, allow, Empty::Refused)?;
         group_length(reader, node, node);
-        return Some(Concurrency { span: node.span, group, cancel_in_progress: None, queue_max: false });
+        return Some(Concurrency {
+            span: node.span,
+            group,
+            cancel_in_progress: None,
+            queue_max: false,
+        });
     }
     let fields = reader.fields(node, &[&CONCURRENCY], allow, "`concurrency`")?;
-    let cancel_in_progress = fields.get("cancel-in-progress").and_then(|n| reader.boolean(n, allow));
-    let queue = fields.get("queue").and_then(|n| reader.one_of(n, &["single", "max"]));
+    let cancel_in_progress = fields
+        .get("cancel-in-progress")
+        .and_then(|n| reader.boolean(n, allow));
+    let queue = fields
+        .get("queue")
+        .and_then(|n| reader.one_of(n, &["single", "max"]));
     let group_node = fields.get("group")?;
     let group = reader.text(group_node, allow, Empty::Refused)?;
     group_length(reader, group_node, node);
     let queue_max = queue.is_some_and(|q| q.value == "max");
-    Some(Concurrency { span: node.span, group, cancel_in_progress, queue_max })
+    Some(Concurrency {
+        span: node.span,
+        group,
+        cancel_in_progress,
+        queue_max,
+    })
 }
 
 fn group_length(reader: &mut Reader<'_>, group: &Node, at: &Node) {
@@ -227,10 +306,16 @@ fn environment(reader: &mut Reader<'_>, node: &Node) -> Option<EnvironmentRef> {
     if !matches!(node.kind, Kind::Map(_)) {
         let name = reader.text(node, &ENVIRONMENT, Empty::Allowed)?;
         let empty = node.text().is_some_and(|t| t.is_empty());
-        return (!empty).then_some(EnvironmentRef { name, url: None, deployment: true });
+        return (!empty).then_some(EnvironmentRef {
+            name,
+            url: None,
+            deployment: true,
+        });
     }
     let fields = reader.fields(node, &[&ENVIRONMENT_MAP], &ENVIRONMENT, "`environment`")?;
-    let url = fields.get("url").and_then(|n| reader.text(n, &ENVIRONMENT_URL, Empty::Allowed));
+    let url = fields
+        .get("url")
+        .and_then(|n| reader.text(n, &ENVIRONMENT_URL, Empty::Allowed));
     let deployment = fields.get("deployment").is_none_or(|n| match n.kind {
         Kind::Bool(deployment) => deployment,
         _ => {
@@ -238,8 +323,14 @@ fn environment(reader: &mut Reader<'_>, node: &Node) -> Option<EnvironmentRef> {
             true
         }
     });
-    let name = fields.get("name").and_then(|n| reader.text(n, &ENVIRONMENT, Empty::Allowed))?;
-    Some(EnvironmentRef { name, url, deployment })
+    let name = fields
+        .get("name")
+        .and_then(|n| reader.text(n, &ENVIRONMENT, Empty::Allowed))?;
+    Some(EnvironmentRef {
+        name,
+        url,
+        deployment,
+    })
 }
 
 fn outputs(reader: &mut Reader<'_>, node: &Node) -> IndexMap<String, Template> {
@@ -262,10 +353,19 @@ pub(super) fn defaults(reader: &mut Reader<'_>, node: &Node, allow: &Allow) -> R
     let Some(fields) = reader.fields(node, &[&DEFAULTS], &NOTHING, "`defaults`") else {
         return RunDefaults::default();
     };
-    let Some(run) = fields.get("run") else { return RunDefaults::default() };
+    let Some(run) = fields.get("run") else {
+        return RunDefaults::default();
+    };
     let Some(fields) = reader.fields(run, &[&DEFAULTS_RUN], allow, "`defaults.run`") else {
         return RunDefaults::default();
     };
-    let mut text = |key: &str| fields.get(key).and_then(|n| reader.text(n, allow, Empty::Refused));
-    RunDefaults { shell: text("shell"), working_directory: text("working-directory") }
+    let mut text = |key: &str| {
+        fields
+            .get(key)
+            .and_then(|n| reader.text(n, allow, Empty::Refused))
+    };
+    RunDefaults {
+        shell: text("shell"),
+        working_directory: text("working-directory"),
+    }
 }

@@ -8,12 +8,21 @@ use indexmap::IndexMap;
 use std::collections::HashMap;
 
 pub(super) fn check(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, jobs_span: Span) {
-    let by_name: HashMap<String, usize> = jobs.keys().enumerate().map(|(i, id)| (id.to_lowercase(), i)).collect();
+    let by_name: HashMap<String, usize> = jobs
+        .keys()
+        .enumerate()
+        .map(|(i, id)| (id.to_lowercase(), i))
+        .collect();
     let mut unknown = false;
     for job in jobs.values() {
-        for need in job.needs.iter().filter(|n| !by_name.contains_key(&n.value.to_lowercase())) {
+        for need in job
+            .needs
+            .iter()
+            .filter(|n| !by_name.contains_key(&n.value.to_lowercase()))
+        {
             unknown = true;
-            let help = closest(&need.value, jobs.keys().map(String::as_str)).map(|id| format!("did you mean `{id}`?"));
+            let help = closest(&need.value, jobs.keys().map(String::as_str))
+                .map(|id| format!("did you mean `{id}`?"));
             let fault = reader.error("W0103", need.span, format!("no job has the id `{}`", need.value));
             fault.label = format!("needed by `{}`", job.id.value);
             fault.help = help;
@@ -28,8 +37,13 @@ pub(super) fn check(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, jobs_
 /// Reports each need that leads back to its own job.
 fn cycles(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, by_name: &HashMap<String, usize>) {
     let targets = |index: usize| {
-        let needs = jobs.get_index(index).map(|(_, job)| job.needs.as_slice()).unwrap_or_default();
-        needs.iter().filter_map(|n| Some((n, *by_name.get(&n.value.to_lowercase())?)))
+        let needs = jobs
+            .get_index(index)
+            .map(|(_, job)| job.needs.as_slice())
+            .unwrap_or_default();
+        needs
+            .iter()
+            .filter_map(|n| Some((n, *by_name.get(&n.value.to_lowercase())?)))
     };
     // Jobs that can be ordered are taken away; what is left is on a cycle or waits for one.
     let mut waits: Vec<usize> = (0..jobs.len()).map(|i| targets(i).count()).collect();
@@ -50,11 +64,17 @@ fn cycles(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, by_name: &HashM
     }
     for index in (0..jobs.len()).filter(|i| waits[*i] > 0) {
         for (need, target) in targets(index).filter(|(_, t)| waits[*t] > 0) {
-            let id = jobs.get_index(index).map(|(id, _)| id.as_str()).unwrap_or_default();
+            let id = jobs
+                .get_index(index)
+                .map(|(id, _)| id.as_str())
+                .unwrap_or_default();
             let message = if index == target {
                 format!("the job `{id}` needs itself")
             } else {
-                format!("the job `{id}` needs `{}`, which in turn waits for it", need.value)
+                format!(
+                    "the job `{id}` needs `{}`, which in turn waits for it",
+                    need.value
+                )
             };
             reader.error("W0104", need.span, message);
         }

@@ -40,7 +40,10 @@ pub(super) const SCOPES: &[&str] = &[
     "vulnerability-alerts",
     "workflows",
 ];
-const SHAPE: Shape = Shape { keys: SCOPES, required: &[] };
+const SHAPE: Shape = Shape {
+    keys: SCOPES,
+    required: &[],
+};
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Permissions> {
     let kind = match &node.kind {
@@ -71,7 +74,10 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Permissions> 
             return None;
         }
     };
-    Some(Permissions { span: node.span, kind })
+    Some(Permissions {
+        span: node.span,
+        kind,
+    })
 }
 
 impl Permissions {
@@ -106,18 +112,36 @@ pub(super) fn check_calls(
     for job in workflow.jobs.values() {
         let JobKind::Call(call) = &job.kind else { continue };
         let Some(called) = &call.workflow else { continue };
-        let ceiling = job.permissions.as_ref().or(workflow.permissions.as_ref()).or(inherited);
-        let nested = called.jobs.values().filter_map(|j| Some((Some(j.id.value.as_str()), j.permissions.as_ref()?)));
+        let ceiling = job
+            .permissions
+            .as_ref()
+            .or(workflow.permissions.as_ref())
+            .or(inherited);
+        let nested = called
+            .jobs
+            .values()
+            .filter_map(|j| Some((Some(j.id.value.as_str()), j.permissions.as_ref()?)));
         let whole = called.permissions.as_ref().map(|p| (None, p));
         for (who, requested) in whole.into_iter().chain(nested) {
             let excess = excess(requested, ceiling, policy);
             if excess.is_empty() {
                 continue;
             }
-            let asked = excess.iter().map(|(s, a, _)| format!("{s}: {}", word(*a))).collect::<Vec<_>>().join(", ");
-            let has = excess.iter().map(|(s, _, c)| format!("{s}: {}", word(*c))).collect::<Vec<_>>().join(", ");
+            let asked = excess
+                .iter()
+                .map(|(s, a, _)| format!("{s}: {}", word(*a)))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let has = excess
+                .iter()
+                .map(|(s, _, c)| format!("{s}: {}", word(*c)))
+                .collect::<Vec<_>>()
+                .join(", ");
             let who = who.map_or_else(|| "it".to_owned(), |id| format!("its job `{id}`"));
-            let message = format!("the workflow `{}` cannot be called: {who} asks for `{asked}`, and only `{has}` is allowed", call.uses.value);
+            let message = format!(
+                "the workflow `{}` cannot be called: {who} asks for `{asked}`, and only `{has}` is allowed",
+                call.uses.value
+            );
             let fault = Diagnostic::error("W0405", &workflow.source, job.id.span, message)
                 .help(format!("give `permissions` to the job `{}`", job.id.value));
             let known = |d: &Diagnostic| d.span == fault.span && d.message == fault.message;
@@ -125,7 +149,12 @@ pub(super) fn check_calls(
                 diagnostics.push(fault);
             }
         }
-        check_calls(called, called.permissions.as_ref().or(ceiling), policy, diagnostics);
+        check_calls(
+            called,
+            called.permissions.as_ref().or(ceiling),
+            policy,
+            diagnostics,
+        );
     }
 }
 

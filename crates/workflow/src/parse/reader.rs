@@ -3,13 +3,13 @@
 //! Follows GitHub's template reader (`TemplateReader.cs` of actions/runner): the shapes that a map may have are
 //! narrowed by each of its keys, and faults stand where it puts them.
 
-use super::expression::Allow;
+use super::expression::{Allow, CONTEXTS, FUNCTIONS, STATUS_HASH};
 use super::suggest::closest;
 use crate::diagnostic::Diagnostic;
-use crate::expr::{Expr, ExprError, Template, Value};
+use crate::expr::{Expr, ExprError, Fault, Part, Place, Template, Value};
 use crate::model::{Condition, Tree, TreeKey, TreeKind};
 use crate::source::{Source, Span, Spanned};
-use crate::yaml::{Kind, Node, Style};
+use crate::yaml::{Kind, Node};
 use std::sync::Arc;
 
 /// The keys that one form of a map has.
@@ -27,11 +27,10 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
-        self.entries.iter().find(|(k, _, _)| *k == key).map(|(_, _, v)| *v)
-    }
-
-    pub(super) fn key(&self, key: &str) -> Option<&'n Node> {
-        self.entries.iter().find(|(k, _, _)| *k == key).map(|(_, name, _)| *name)
+        self.entries
+            .iter()
+            .find(|(k, _, _)| *k == key)
+            .map(|(_, _, v)| *v)
     }
 }
 
@@ -41,6 +40,9 @@ pub(super) enum Empty {
     Allowed,
     Refused,
 }
+
+/// GitHub's limit (`ExpressionConstants.cs`), in characters.
+const EXPRESSION_LENGTH_MAX: usize = 21_000;
 
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Arc<Source>,
@@ -52,11 +54,21 @@ impl<'a> Reader<'a> {
         Self { source, diagnostics }
     }
 
-    pub(super) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.add(Diagnostic::error(code, self.source, span, message))
     }
 
-    pub(super) fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+    pub(super) fn warning(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.add(Diagnostic::warning(code, self.source, span, message))
     }
 
@@ -69,12 +81,24 @@ impl<'a> Reader<'a> {
     /// A value of the wrong kind or out of the known words.
     pub(super) fn unexpected(&mut self, node: &Node, expected: &str) -> &mut Diagnostic {
         let (message, span) = match &node.kind {
-            Kind::Seq(_) => (format!("a list is not expected here, but {expected}"), self.head(node)),
-            Kind::Map(_) => (format!("a map is not expected here, but {expected}"), self.head(node)),
-            Kind::Null => (format!("a value is missing here: {expected} is expected"), node.span),
+            Kind::Seq(_) => (
+                format!("a list is not expected here, but {expected}"),
+                self.head(node),
+            ),
+            Kind::Map(_) => (
+                format!("a map is not expected here, but {expected}"),
+                self.head(node),
+            ),
+            Kind::Null => (
+                format!("a value is missing here: {expected} is expected"),
+                node.span,
+            ),
             _ => {
                 let text = node.text().unwrap_or_default();
-                (format!("`{}` is not expected here, but {expected}", cut(&text)), node.span)
+                (
+                    format!("`{}` is not expected here, but {expected}", cut(&text)),
+                    node.span,
+                )
             }
         };
         self.error("W0107", span, message)
@@ -84,7 +108,10 @@ impl<'a> Reader<'a> {
     pub(super) fn head(&self, node: &Node) -> Span {
         let text = self.source.slice(node.span);
         let line = text.lines().next().unwrap_or_default().trim_end();
-        Span { start: node.span.start, end: Span::new(node.span.start as usize + line.len(), 0).start }
+        Span {
+            start: node.span.start,
+            end: Span::new(node.span.start as usize + line.len(), 0).start,
+        }
     }
 
     /// A map with known keys. `what` names it in "unknown key … in …".
@@ -100,7 +127,10 @@ impl<'a> Reader<'a> {
             return None;
         };
         let mut left: Vec<usize> = (0..shapes.len()).collect();
-        let mut fields = Fields { entries: Vec::with_capacity(entries.len()), shape: None };
+        let mut fields = Fields {
+            entries: Vec::with_capacity(entries.len()),
+            shape: None,
+        };
         let mut has_expression_key = false;
         for entry in entries {
             let name = entry.key.text().unwrap_or_default();
@@ -110,7 +140,9 @@ impl<'a> Reader<'a> {
                 self.tree(&entry.value, allow);
                 continue;
             }
-            let known = left.iter().find_map(|i| shapes[*i].keys.iter().find(|k| **k == &*name));
+            let known = left
+                .iter()
+                .find_map(|i| shapes[*i].keys.iter().find(|k| **k == &*name));
             let Some(known) = known.copied() else {
                 self.unknown_key(&entry.key, &name, &left, shapes, what);
                 continue;
@@ -128,9 +160,17 @@ impl<'a> Reader<'a> {
                 }
             }
             _ => {
-                let deciding: Vec<String> = shapes.iter().flat_map(|s| s.required).map(|k| format!("`{k}`")).collect();
+                let deciding: Vec<String> = shapes
+                    .iter()
+                    .flat_map(|s| s.required)
+                    .map(|k| format!("`{k}`"))
+                    .collect();
                 let span = self.head(node);
-                self.error("W0102", span, format!("{what} needs one of the keys {}", deciding.join(", ")));
+                self.error(
+                    "W0102",
+                    span,
+                    format!("{what} needs one of the keys {}", deciding.join(", ")),
+                );
             }
         }
         Some(fields)
@@ -147,7 +187,11 @@ impl<'a> Reader<'a> {
         let help = closest(name, known.iter().copied()).map(|k| format!("did you mean `{k}`?"));
         let fault = self.error("W0101", key.span, message);
         fault.help = help.or_else(|| {
-            let list = known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+            let list = known
+                .iter()
+                .map(|k| format!("`{k}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
             (known.len() <= 8 && !known.is_empty()).then(|| format!("known keys: {list}"))
         });
     }
@@ -176,7 +220,11 @@ impl<'a> Reader<'a> {
             return Some(Spanned::new(text.to_string(), node.span));
         }
         let help = closest(&text, words.iter().copied()).map(|w| format!("did you mean `{w}`?"));
-        let list = words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
+        let list = words
+            .iter()
+            .map(|w| format!("`{w}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
         self.unexpected(node, &format!("one of {list}")).help = help;
         None
     }
@@ -184,7 +232,10 @@ impl<'a> Reader<'a> {
     /// One text or a list of texts, none of them empty, without expressions.
     pub(super) fn words(&mut self, node: &Node) -> Vec<Spanned<String>> {
         match &node.kind {
-            Kind::Seq(items) => items.iter().filter_map(|n| self.word(n, Empty::Refused)).collect(),
+            Kind::Seq(items) => items
+                .iter()
+                .filter_map(|n| self.word(n, Empty::Refused))
+                .collect(),
             _ => self.word(node, Empty::Refused).into_iter().collect(),
         }
     }
@@ -207,7 +258,11 @@ impl<'a> Reader<'a> {
         if let Kind::Number(_) = node.kind {
             let raw = self.source.slice(node.span).to_owned();
             if raw != text && !raw.starts_with('!') && !raw.starts_with('&') {
-                let fault = self.warning("W0605", node.span, format!("`{raw}` is the number {text}, and is used as the text `{text}`"));
+                let fault = self.warning(
+                    "W0605",
+                    node.span,
+                    format!("`{raw}` is the number {text}, and is used as the text `{text}`"),
+                );
                 fault.help = Some(format!("write \"{raw}\" in quotes to keep it as it is"));
             }
         }
@@ -240,7 +295,10 @@ impl<'a> Reader<'a> {
             self.unexpected(node, expected);
             return None;
         }
-        self.template(node, text, allow).map(|t| Tree { span: node.span, kind: TreeKind::Template(t) })
+        self.template(node, text, allow).map(|t| Tree {
+            span: node.span,
+            kind: TreeKind::Template(t),
+        })
     }
 
     /// A map of texts, or one expression that gives one (`env`, `with`).
@@ -255,7 +313,10 @@ impl<'a> Reader<'a> {
                 _ => reader.text(value, &values, Empty::Allowed)?,
             };
             Some(match &value.kind {
-                Kind::String(text) if text.contains("${{") => Tree { span: value.span, kind: TreeKind::Template(kind) },
+                Kind::String(text) if text.contains("${{") => Tree {
+                    span: value.span,
+                    kind: TreeKind::Template(kind),
+                },
                 _ => scalar(value, Value::from(value.text().unwrap_or_default().to_string())),
             })
         })
@@ -285,7 +346,10 @@ impl<'a> Reader<'a> {
                 map.push((key, value));
             }
         }
-        Some(Tree { span: node.span, kind: TreeKind::Map(map) })
+        Some(Tree {
+            span: node.span,
+            kind: TreeKind::Map(map),
+        })
     }
 
     pub(super) fn tree_key(&mut self, key: &Node, allow: &Allow) -> Option<TreeKey> {
@@ -316,12 +380,18 @@ impl<'a> Reader<'a> {
             Kind::Number(n) => Value::Number(*n),
             Kind::String(text) if text.contains("${{") => {
                 let template = self.template(node, text, allow)?;
-                return Some(Tree { span: node.span, kind: TreeKind::Template(template) });
+                return Some(Tree {
+                    span: node.span,
+                    kind: TreeKind::Template(template),
+                });
             }
             Kind::String(text) => Value::from(text.to_string()),
             Kind::Seq(items) => {
                 let items = items.iter().filter_map(|n| self.tree(n, allow)).collect();
-                return Some(Tree { span: node.span, kind: TreeKind::Seq(items) });
+                return Some(Tree {
+                    span: node.span,
+                    kind: TreeKind::Seq(items),
+                });
             }
             Kind::Map(_) => return self.map_of(node, allow, |reader, value| reader.tree(value, allow)),
         };
@@ -329,23 +399,66 @@ impl<'a> Reader<'a> {
     }
 
     fn template(&mut self, node: &Node, text: &str, allow: &Allow) -> Option<Template> {
-        if text.contains("${{") && !self.directives(node, text) {
+        if !text.contains("${{") {
+            return Some(Template::literal(text, node.span));
+        }
+        if allow.contexts.is_empty() {
+            self.error("W0207", node.span, "an expression is not allowed here");
             return None;
         }
-        match Template::parse(text, node.span) {
-            Ok(template) => Some(template),
-            Err(error) => {
-                self.expression_fault(node, &error, allow);
+        if !self.directives(node, text) {
+            return None;
+        }
+        match Template::parse_with(text, &self.place(node, text), &allow.names()) {
+            Ok(template) => self.fitting(node, template),
+            Err(errors) => {
+                self.expression_faults(node, &errors, allow);
                 None
             }
         }
     }
 
+    /// A text around expressions becomes one call of `format` on GitHub, and the limit of an expression's length
+    /// is that of the whole text.
+    fn fitting(&mut self, node: &Node, template: Template) -> Option<Template> {
+        if template.parts.len() > 1 {
+            let escaped = |c: char| if matches!(c, '\'' | '{' | '}') { 2 } else { 1 };
+            let length: usize = template
+                .parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.chars().map(escaped).sum(),
+                    Part::Expr(expr) => expr.text.chars().count() + "{0}, ".len(),
+                })
+                .sum();
+            if length + "format('')".len() > EXPRESSION_LENGTH_MAX {
+                let message = format!(
+                    "this text has expressions in it and {length} characters, {EXPRESSION_LENGTH_MAX} are allowed"
+                );
+                let fault = self.error("W0206", node.span, message);
+                fault.help = Some("give the values as `env`, and use no expression in the text".to_owned());
+                return None;
+            }
+        }
+        Some(template)
+    }
+
+    fn place(&self, node: &Node, text: &str) -> Place {
+        Place::within(text, node.span, self.source.slice(node.span))
+    }
+
     /// `${{ insert }}` stands only as a key.
     fn directives(&mut self, node: &Node, text: &str) -> bool {
-        let inserts = text.split("${{").skip(1).any(|t| t.split("}}").next().is_some_and(|t| t.trim() == "insert"));
+        let inserts = text
+            .split("${{")
+            .skip(1)
+            .any(|t| t.split("}}").next().is_some_and(|t| t.trim() == "insert"));
         if inserts {
-            self.error("W0208", node.span, "`${{ insert }}` stands for a whole key, not within a text");
+            self.error(
+                "W0208",
+                node.span,
+                "`${{ insert }}` stands for a whole key, not within a text",
+            );
         }
         !inserts
     }
@@ -356,31 +469,106 @@ impl<'a> Reader<'a> {
             self.unexpected(node, "a condition");
             return None;
         };
-        let trimmed = text.trim();
-        if trimmed.is_empty() {
+        if text.trim().is_empty() {
             return None;
         }
-        let inner = trimmed.strip_prefix("${{").and_then(|t| t.strip_suffix("}}")).map_or(trimmed, str::trim);
-        match Expr::parse(inner, node.span) {
-            Ok(expr) => {
-                let has_status_function =
-                    ["always", "success", "failure", "cancelled"].iter().any(|name| expr.calls(name));
-                Some(Condition { expr, has_status_function })
-            }
-            Err(error) => {
-                self.expression_fault(node, &error, allow);
+        match Expr::parse_condition(&text, &self.place(node, &text), &allow.names()) {
+            Ok(expr) => Some(Condition {
+                has_status_function: expr.calls_status_function(),
+                expr,
+            }),
+            Err(errors) => {
+                self.expression_faults(node, &errors, allow);
                 None
             }
         }
     }
 
-    fn expression_fault(&mut self, node: &Node, error: &ExprError, _allow: &Allow) {
-        self.error("W0203", node.span, error.message.clone());
+    fn expression_faults(&mut self, node: &Node, errors: &[ExprError], allow: &Allow) {
+        for error in errors {
+            let span = if error.span == Span::default() {
+                node.span
+            } else {
+                error.span
+            };
+            let (code, message) = match &error.fault {
+                Fault::Context(name) if CONTEXTS.contains(&name.to_ascii_lowercase().as_str()) => {
+                    ("W0201", format!("`{name}` is not available in {}", allow.place))
+                }
+                Fault::Context(name) => ("W0201", format!("there is no context `{}`", cut(name))),
+                Fault::Function(name) if STATUS_HASH.iter().any(|f| f.eq_ignore_ascii_case(name)) => (
+                    "W0202",
+                    format!("the function `{name}` is not available in {}", allow.place),
+                ),
+                Fault::Function(name) => ("W0202", format!("there is no function `{}`", cut(name))),
+                Fault::Other => (syntax_code(&error.message), lowercase(&error.message)),
+            };
+            let help = help(&error.fault, allow);
+            let is_context = matches!(error.fault, Fault::Context(_));
+            let fault = self.error(code, span, message);
+            fault.help = help;
+            if is_context {
+                fault.label = format!("only {} are, here", and_list(allow.contexts));
+            }
+        }
     }
 }
 
+fn syntax_code(message: &str) -> &'static str {
+    if message.starts_with("An expression was expected") {
+        "W0204"
+    } else if message.starts_with("The expression is not closed") {
+        "W0205"
+    } else if message.starts_with("Exceeded") {
+        "W0206"
+    } else {
+        "W0203"
+    }
+}
+
+fn help(fault: &Fault, allow: &Allow) -> Option<String> {
+    match fault {
+        Fault::Context(name) if name.eq_ignore_ascii_case("secrets") && allow.place.ends_with("`if`") => {
+            Some(if allow.place.contains("job") {
+                "set an output in an earlier job, and test that".to_owned()
+            } else {
+                "put it into `env` of the job, and test `env.NAME != ''`".to_owned()
+            })
+        }
+        Fault::Context(name) => closest(name, allow.contexts.iter().copied())
+            .map(|c| format!("did you mean `{c}`?"))
+            .or_else(|| {
+                let word = !CONTEXTS.contains(&name.to_ascii_lowercase().as_str());
+                word.then(|| format!("a text stands in single quotes: '{}'", cut(name)))
+            }),
+        Fault::Function(name) => {
+            closest(name, FUNCTIONS.iter().copied()).map(|f| format!("did you mean `{f}`?"))
+        }
+        Fault::Other => None,
+    }
+}
+
+fn and_list(names: &[&str]) -> String {
+    match names {
+        [] => "no contexts".to_owned(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn lowercase(message: &str) -> String {
+    let mut chars = message.chars();
+    chars
+        .next()
+        .map(|c| c.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
 pub(super) fn scalar(node: &Node, value: Value) -> Tree {
-    Tree { span: node.span, kind: TreeKind::Scalar(value) }
+    Tree {
+        span: node.span,
+        kind: TreeKind::Scalar(value),
+    }
 }
 
 /// Whether an expression stands anywhere in it.
@@ -388,7 +576,9 @@ pub(super) fn has_expression(node: &Node) -> bool {
     match &node.kind {
         Kind::String(text) => text.contains("${{"),
         Kind::Seq(items) => items.iter().any(has_expression),
-        Kind::Map(entries) => entries.iter().any(|e| has_expression(&e.key) || has_expression(&e.value)),
+        Kind::Map(entries) => entries
+            .iter()
+            .any(|e| has_expression(&e.key) || has_expression(&e.value)),
         _ => false,
     }
 }
@@ -397,10 +587,9 @@ pub(super) fn has_expression(node: &Node) -> bool {
 pub(super) fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let short: String = line.chars().take(60).collect();
-    if short.len() < text.len() { format!("{short}…") } else { short }
-}
-
-/// Whether a scalar was written without quotes.
-pub(super) fn is_plain(node: &Node) -> bool {
-    node.style == Style::Plain
+    if short.len() < text.len() {
+        format!("{short}…")
+    } else {
+        short
+    }
 }

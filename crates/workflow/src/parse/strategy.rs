@@ -7,16 +7,29 @@ use crate::matrix;
 use crate::model::{Strategy, Tree, TreeKey, TreeKind};
 use crate::yaml::{Kind, Node};
 
-const SHAPE: Shape = Shape { keys: &["matrix", "fail-fast", "max-parallel"], required: &[] };
+const SHAPE: Shape = Shape {
+    keys: &["matrix", "fail-fast", "max-parallel"],
+    required: &[],
+};
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Strategy> {
     if node.entries().is_none() && has_expression(node) {
         // The whole strategy from one expression: its matrix is whatever comes out.
         let whole = reader.tree(node, &STRATEGY)?;
-        return Some(Strategy { matrix: None, fail_fast: None, max_parallel: None, whole: Some(whole) });
+        return Some(Strategy {
+            matrix: None,
+            fail_fast: None,
+            max_parallel: None,
+            whole: Some(whole),
+        });
     }
     let fields = reader.fields(node, &[&SHAPE], &STRATEGY, "`strategy`")?;
-    let mut strategy = Strategy { matrix: None, fail_fast: None, max_parallel: None, whole: None };
+    let mut strategy = Strategy {
+        matrix: None,
+        fail_fast: None,
+        max_parallel: None,
+        whole: None,
+    };
     for (key, _, value) in fields.entries {
         match key {
             "matrix" => strategy.matrix = read_matrix(reader, value),
@@ -53,7 +66,11 @@ fn read_matrix(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
     }
     if !has_vector && !has_include {
         let span = reader.head(node);
-        reader.error("W0110", span, "a matrix needs at least one list of values, or `include`");
+        reader.error(
+            "W0110",
+            span,
+            "a matrix needs at least one list of values, or `include`",
+        );
     }
     let sound = reader.diagnostics.len() == before;
     let tree = reader.tree(node, &STRATEGY)?;
@@ -66,7 +83,11 @@ fn read_matrix(reader: &mut Reader<'_>, node: &Node) -> Option<Tree> {
 fn vector(reader: &mut Reader<'_>, node: &Node, name: &str) {
     match &node.kind {
         Kind::Seq(items) if items.is_empty() => {
-            reader.error("W0110", node.span, format!("the list `{name}` of the matrix is empty"));
+            reader.error(
+                "W0110",
+                node.span,
+                format!("the list `{name}` of the matrix is empty"),
+            );
         }
         Kind::Seq(_) => {}
         _ if has_expression(node) && node.entries().is_none() => {}
@@ -97,17 +118,29 @@ fn expansion(reader: &mut Reader<'_>, node: &Node, tree: &Tree) {
         for item in node.get(key).and_then(Node::items).unwrap_or_default() {
             if item.entries().is_some_and(<[_]>::is_empty) {
                 sound = false;
-                reader.error("W0110", item.span, format!("an empty map in `{key}` matches nothing"));
+                reader.error(
+                    "W0110",
+                    item.span,
+                    format!("an empty map in `{key}` matches nothing"),
+                );
             }
         }
     }
     for item in node.get("exclude").and_then(Node::items).unwrap_or_default() {
         for entry in item.entries().unwrap_or_default() {
             let name = entry.key.text().unwrap_or_default();
-            let known = node.entries().unwrap_or_default().iter().any(|e| e.key.text().is_some_and(|k| k.eq_ignore_ascii_case(&name)));
+            let known = node
+                .entries()
+                .unwrap_or_default()
+                .iter()
+                .any(|e| e.key.text().is_some_and(|k| k.eq_ignore_ascii_case(&name)));
             if !known {
                 sound = false;
-                reader.error("W0110", entry.key.span, format!("`exclude` names `{name}`, which is no list of the matrix"));
+                reader.error(
+                    "W0110",
+                    entry.key.span,
+                    format!("`exclude` names `{name}`, which is no list of the matrix"),
+                );
             }
         }
     }

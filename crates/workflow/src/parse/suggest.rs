@@ -11,7 +11,10 @@ pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         _ => 3,
     };
     let scored = known.into_iter().map(|word| (distance(&wrong, word), word));
-    scored.filter(|(d, _)| *d <= allowed).min_by_key(|(d, _)| *d).map(|(_, word)| word)
+    scored
+        .filter(|(d, _)| *d <= allowed)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, word)| word)
 }
 
 /// Edits, with the swap of two neighbours as one (optimal string alignment).
@@ -23,7 +26,9 @@ fn distance(a: &[char], word: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
             let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX - 1);
-            let mut cost = (at(&previous, j) + usize::from(x != y)).min(at(&previous, j + 1) + 1).min(at(&row, j) + 1);
+            let mut cost = (at(&previous, j) + usize::from(x != y))
+                .min(at(&previous, j + 1) + 1)
+                .min(at(&row, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
             if swapped {
                 cost = cost.min(at(&before, j - 1) + 1);
@@ -42,10 +47,16 @@ mod tests {
     #[test]
     fn near_words_are_found_and_far_ones_are_not() {
         let keys = ["runs-on", "needs", "steps", "run", "uses"];
-        for (wrong, expected) in
-            [("run-on", Some("runs-on")), ("step", Some("steps")), ("nedes", Some("needs")), ("runn", Some("run")),
-             ("Uses", Some("uses")), ("ru", None), ("image", None), ("", None)]
-        {
+        for (wrong, expected) in [
+            ("run-on", Some("runs-on")),
+            ("step", Some("steps")),
+            ("nedes", Some("needs")),
+            ("runn", Some("run")),
+            ("Uses", Some("uses")),
+            ("ru", None),
+            ("image", None),
+            ("", None),
+        ] {
             assert_eq!(closest(wrong, keys), expected, "{wrong}");
         }
     }

@@ -26,7 +26,12 @@ pub fn unsupported(workflow: &Workflow, supported: &Supported<'_>) -> Vec<Diagno
                 Some(called) => found.extend(unsupported(called, supported)),
                 None => {
                     let message = format!("the workflow `{}` is not at hand", call.uses.value);
-                    found.push(Diagnostic::error("W0506", &workflow.source, call.uses.span, message));
+                    found.push(Diagnostic::error(
+                        "W0506",
+                        &workflow.source,
+                        call.uses.span,
+                        message,
+                    ));
                 }
             },
         }
@@ -34,9 +39,20 @@ pub fn unsupported(workflow: &Workflow, supported: &Supported<'_>) -> Vec<Diagno
     found
 }
 
-fn of_steps(workflow: &Workflow, job: &Job, steps: &StepsJob, supported: &Supported<'_>, found: &mut Vec<Diagnostic>) {
+fn of_steps(
+    workflow: &Workflow,
+    job: &Job,
+    steps: &StepsJob,
+    supported: &Supported<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
     let mut refuse = |code, span, what: &str| {
-        found.push(Diagnostic::error(code, &workflow.source, span, format!("{what} not supported yet")));
+        found.push(Diagnostic::error(
+            code,
+            &workflow.source,
+            span,
+            format!("{what} not supported yet"),
+        ));
     };
     if let Some(snapshot) = &steps.snapshot {
         refuse("W0503", snapshot.span, "`snapshot` is");
@@ -77,18 +93,34 @@ fn of_action(action: &Spanned<String>, supported: &Supported<'_>) -> Option<(&'s
         return None;
     }
     if uses.starts_with("docker://") {
-        return (!supported.containers).then(|| ("W0505", action.span, format!("the image `{uses}` as a step is")));
+        return (!supported.containers)
+            .then(|| ("W0505", action.span, format!("the image `{uses}` as a step is")));
     }
     let (name, version) = uses.split_once('@').unwrap_or((uses, ""));
-    let known = supported.builtin.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-    let fits = |majors: &[&str]| majors.iter().any(|m| version == *m || version.strip_prefix(m).is_some_and(|r| r.starts_with('.')));
+    let known = supported
+        .builtin
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name));
+    let fits = |majors: &[&str]| {
+        majors
+            .iter()
+            .any(|m| version == *m || version.strip_prefix(m).is_some_and(|r| r.starts_with('.')))
+    };
     match known {
         Some((_, majors)) if fits(majors) => None,
         _ if supported.remote_actions => None,
         Some((name, majors)) => {
             let list = majors.join("`, `");
-            Some(("W0505", action.span, format!("`{name}` is built in as `{list}`; `{version}` is")))
+            Some((
+                "W0505",
+                action.span,
+                format!("`{name}` is built in as `{list}`; `{version}` is"),
+            ))
         }
-        None => Some(("W0505", action.span, format!("the action `{uses}` is not built in, and fetching it is"))),
+        None => Some((
+            "W0505",
+            action.span,
+            format!("the action `{uses}` is not built in, and fetching it is"),
+        )),
     }
 }

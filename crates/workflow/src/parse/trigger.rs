@@ -16,12 +16,26 @@ use indexmap::IndexMap;
 
 /// `workflow_dispatch` takes so many inputs.
 const INPUTS_MAX: usize = 25;
-const CALL: Shape = Shape { keys: &["inputs", "secrets", "outputs"], required: &[] };
-const CALL_INPUT: Shape =
-    Shape { keys: &["description", "type", "required", "default", "deprecationMessage"], required: &["type"] };
-const CALL_SECRET: Shape = Shape { keys: &["description", "required"], required: &[] };
-const CALL_OUTPUT: Shape = Shape { keys: &["description", "value"], required: &["value"] };
-const SCHEDULE: Shape = Shape { keys: &["cron", "timezone"], required: &["cron"] };
+const CALL: Shape = Shape {
+    keys: &["inputs", "secrets", "outputs"],
+    required: &[],
+};
+const CALL_INPUT: Shape = Shape {
+    keys: &["description", "type", "required", "default", "deprecationMessage"],
+    required: &["type"],
+};
+const CALL_SECRET: Shape = Shape {
+    keys: &["description", "required"],
+    required: &[],
+};
+const CALL_OUTPUT: Shape = Shape {
+    keys: &["description", "value"],
+    required: &["value"],
+};
+const SCHEDULE: Shape = Shape {
+    keys: &["cron", "timezone"],
+    required: &["cron"],
+};
 const FILTER_KEYS: &[&str] = &[
     "types",
     "branches",
@@ -76,7 +90,9 @@ fn known_event(reader: &mut Reader<'_>, node: &Node) -> Option<&'static Event> {
     let found = event::find(&name);
     if found.is_none() {
         let help = closest(&name, EVENTS.iter().map(|e| e.name)).map(|n| format!("did you mean `{n}`?"));
-        reader.error("W0301", node.span, format!("there is no event `{}`", cut(&name))).help = help;
+        reader
+            .error("W0301", node.span, format!("there is no event `{}`", cut(&name)))
+            .help = help;
     }
     found
 }
@@ -101,7 +117,9 @@ fn filters(reader: &mut Reader<'_>, event: &Event, node: &Node, trigger: &mut Tr
     };
     for entry in entries {
         let key = entry.key.text().unwrap_or_default();
-        let base = key.strip_suffix("-ignore").filter(|b| matches!(*b, "branches" | "tags" | "paths"));
+        let base = key
+            .strip_suffix("-ignore")
+            .filter(|b| matches!(*b, "branches" | "tags" | "paths"));
         let known = event.filters.contains(&base.unwrap_or(&key));
         match &*key {
             "types" if !matches!(event.types, Types::None) => {
@@ -119,18 +137,32 @@ fn filters(reader: &mut Reader<'_>, event: &Event, node: &Node, trigger: &mut Tr
                     _ => &mut trigger.paths,
                 };
                 if matches!(slot, Filter::None) {
-                    *slot = if base.is_some() { Filter::Ignore(patterns) } else { Filter::Only(patterns) };
+                    *slot = if base.is_some() {
+                        Filter::Ignore(patterns)
+                    } else {
+                        Filter::Only(patterns)
+                    };
                 } else {
                     let name = base.unwrap_or(&key).to_owned();
                     let message = format!("`{name}` and `{name}-ignore` exclude each other");
-                    reader.error("W0303", entry.key.span, message).help =
-                        Some(format!("use `{name}` alone, with `!` before the patterns that take away"));
+                    let strict = matches!(event.name, "push" | "pull_request" | "pull_request_target");
+                    let fault = match strict {
+                        true => reader.error("W0303", entry.key.span, message),
+                        false => reader.warning("W0303", entry.key.span, message),
+                    };
+                    fault.help = Some(format!(
+                        "use `{name}` alone, with `!` before the patterns that take away"
+                    ));
                 }
             }
         }
     }
     if event.name == "workflow_run" && trigger.workflows.is_empty() {
-        reader.warning("W0304", trigger.event.span, "`workflow_run` without `workflows` starts nothing");
+        reader.warning(
+            "W0304",
+            trigger.event.span,
+            "`workflow_run` without `workflows` starts nothing",
+        );
     }
 }
 
@@ -150,7 +182,13 @@ fn unknown_filter(reader: &mut Reader<'_>, event: &Event, key: &Node, name: &str
     }
     let known = FILTER_KEYS.iter().copied().filter(|k| *k != "cron");
     let help = closest(name, known).map(|k| format!("did you mean `{k}`?"));
-    reader.error("W0101", key.span, format!("unknown key `{}` in the event `{}`", cut(name), event.name)).help = help;
+    reader
+        .error(
+            "W0101",
+            key.span,
+            format!("unknown key `{}` in the event `{}`", cut(name), event.name),
+        )
+        .help = help;
 }
 
 fn types(reader: &mut Reader<'_>, event: &Event, node: &Node) -> Vec<Spanned<String>> {
@@ -180,9 +218,15 @@ fn schedule(reader: &mut Reader<'_>, node: &Node, trigger: &mut Trigger) {
         return;
     };
     for item in items {
-        let Some(fields) = reader.fields(item, &[&SCHEDULE], &NOTHING, "a schedule") else { continue };
-        let timezone = fields.get("timezone").and_then(|n| reader.word(n, Empty::Refused));
-        let Some(cron) = fields.get("cron").and_then(|n| reader.word(n, Empty::Refused)) else { continue };
+        let Some(fields) = reader.fields(item, &[&SCHEDULE], &NOTHING, "a schedule") else {
+            continue;
+        };
+        let timezone = fields
+            .get("timezone")
+            .and_then(|n| reader.word(n, Empty::Refused));
+        let Some(cron) = fields.get("cron").and_then(|n| reader.word(n, Empty::Refused)) else {
+            continue;
+        };
         match cron::check(&cron.value) {
             Err(message) => {
                 reader.error("W0305", cron.span, message);
@@ -207,7 +251,10 @@ fn dispatch(reader: &mut Reader<'_>, node: &Node, trigger: &mut Trigger) {
         let name = entry.key.text().unwrap_or_default();
         if &*name != "inputs" {
             let help = closest(&name, ["inputs"]).map(|k| format!("did you mean `{k}`?"));
-            let message = format!("`workflow_dispatch` has no `{}`; it is without effect", cut(&name));
+            let message = format!(
+                "`workflow_dispatch` has no `{}`; it is without effect",
+                cut(&name)
+            );
             reader.warning("W0304", entry.key.span, message).help = help;
             continue;
         }
@@ -284,7 +331,11 @@ fn dispatch_input(reader: &mut Reader<'_>, entry: &Entry) -> Option<Input> {
 
 fn options(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     match node.items() {
-        Some(items) => items.iter().filter_map(|i| reader.word(i, Empty::Allowed)).map(|w| w.value).collect(),
+        Some(items) => items
+            .iter()
+            .filter_map(|i| reader.word(i, Empty::Allowed))
+            .map(|w| w.value)
+            .collect(),
         None => {
             reader.unexpected(node, "a list of texts");
             Vec::new()
@@ -294,10 +345,16 @@ fn options(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
 
 fn check_default(reader: &mut Reader<'_>, input: &Input, default: Option<&Node>) {
     if input.kind == InputKind::Choice && input.options.is_empty() {
-        reader.error("W0306", input.span, "an input of the type `choice` needs `options`");
+        reader.error(
+            "W0306",
+            input.span,
+            "an input of the type `choice` needs `options`",
+        );
         return;
     }
-    let Some(node) = default.filter(|n| !n.is_null()) else { return };
+    let Some(node) = default.filter(|n| !n.is_null()) else {
+        return;
+    };
     let text = node.text().unwrap_or_default();
     let fits = match input.kind {
         InputKind::Boolean => matches!(&*text, "true" | "false"),
@@ -311,7 +368,11 @@ fn check_default(reader: &mut Reader<'_>, input: &Input, default: Option<&Node>)
             InputKind::Number => "a number",
             _ => "one of the options",
         };
-        reader.warning("W0306", node.span, format!("the default `{}` is not {expected}", cut(&text)));
+        reader.warning(
+            "W0306",
+            node.span,
+            format!("the default `{}` is not {expected}", cut(&text)),
+        );
     }
 }
 
@@ -342,14 +403,18 @@ fn kind(reader: &mut Reader<'_>, node: &Node, kinds: &[(&str, InputKind)]) -> Op
 }
 
 fn call(reader: &mut Reader<'_>, node: &Node, trigger: &mut Trigger) {
-    let Some(fields) = reader.fields(node, &[&CALL], &NOTHING, "`workflow_call`") else { return };
+    let Some(fields) = reader.fields(node, &[&CALL], &NOTHING, "`workflow_call`") else {
+        return;
+    };
     for (key, _, value) in fields.entries {
         let Some(entries) = value.entries() else {
             reader.unexpected(value, "a map");
             continue;
         };
         for entry in entries {
-            let Some(name) = reader.word(&entry.key, Empty::Refused) else { continue };
+            let Some(name) = reader.word(&entry.key, Empty::Refused) else {
+                continue;
+            };
             match key {
                 "inputs" => {
                     if let Some(input) = call_input(reader, entry) {
@@ -358,7 +423,13 @@ fn call(reader: &mut Reader<'_>, node: &Node, trigger: &mut Trigger) {
                 }
                 "secrets" => {
                     let required = call_secret(reader, &entry.value);
-                    trigger.secrets.insert(name.value, SecretInput { span: name.span, required });
+                    trigger.secrets.insert(
+                        name.value,
+                        SecretInput {
+                            span: name.span,
+                            required,
+                        },
+                    );
                 }
                 _ => call_output(reader, entry, name, &mut trigger.outputs),
             }
@@ -367,8 +438,16 @@ fn call(reader: &mut Reader<'_>, node: &Node, trigger: &mut Trigger) {
 }
 
 fn call_input(reader: &mut Reader<'_>, entry: &Entry) -> Option<Input> {
-    let fields = reader.fields(&entry.value, &[&CALL_INPUT], &NOTHING, "an input of `workflow_call`")?;
-    let description = fields.get("description").and_then(|n| reader.word(n, Empty::Allowed)).map(|w| w.value);
+    let fields = reader.fields(
+        &entry.value,
+        &[&CALL_INPUT],
+        &NOTHING,
+        "an input of `workflow_call`",
+    )?;
+    let description = fields
+        .get("description")
+        .and_then(|n| reader.word(n, Empty::Allowed))
+        .map(|w| w.value);
     let required = fields.get("required").is_some_and(|n| strict_required(reader, n));
     let default = fields.get("default").and_then(|n| {
         if n.entries().is_some() || n.items().is_some() {
@@ -378,7 +457,14 @@ fn call_input(reader: &mut Reader<'_>, entry: &Entry) -> Option<Input> {
         reader.tree(n, &INPUT_DEFAULT)
     });
     let kind = fields.get("type").and_then(|n| kind(reader, n, &ALL_KINDS[..3]));
-    Some(Input { span: entry.key.span, kind: kind?, description, required, default, options: Vec::new() })
+    Some(Input {
+        span: entry.key.span,
+        kind: kind?,
+        description,
+        required,
+        default,
+        options: Vec::new(),
+    })
 }
 
 fn strict_required(reader: &mut Reader<'_>, node: &Node) -> bool {
@@ -410,14 +496,28 @@ fn call_output(
     name: Spanned<String>,
     outputs: &mut IndexMap<String, WorkflowOutput>,
 ) {
-    let Some(fields) = reader.fields(&entry.value, &[&CALL_OUTPUT], &NOTHING, "an output of `workflow_call`") else {
+    let Some(fields) = reader.fields(
+        &entry.value,
+        &[&CALL_OUTPUT],
+        &NOTHING,
+        "an output of `workflow_call`",
+    ) else {
         return;
     };
     if let Some(description) = fields.get("description") {
         reader.word(description, Empty::Allowed);
     }
-    if let Some(value) = fields.get("value").and_then(|n| reader.text(n, &OUTPUT_VALUE, Empty::Allowed)) {
-        outputs.insert(name.value, WorkflowOutput { span: name.span, value });
+    if let Some(value) = fields
+        .get("value")
+        .and_then(|n| reader.text(n, &OUTPUT_VALUE, Empty::Allowed))
+    {
+        outputs.insert(
+            name.value,
+            WorkflowOutput {
+                span: name.span,
+                value,
+            },
+        );
     }
 }
 

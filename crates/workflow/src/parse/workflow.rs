@@ -11,7 +11,17 @@ use indexmap::IndexMap;
 use std::sync::Arc;
 
 const SHAPE: Shape = Shape {
-    keys: &["on", "name", "description", "run-name", "defaults", "env", "permissions", "concurrency", "jobs"],
+    keys: &[
+        "on",
+        "name",
+        "description",
+        "run-name",
+        "defaults",
+        "env",
+        "permissions",
+        "concurrency",
+        "jobs",
+    ],
     required: &["jobs"],
 };
 
@@ -22,7 +32,11 @@ pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) 
     let mut reader = Reader::new(source, diagnostics);
     let Some(root) = root else {
         if !broken {
-            reader.error("W0102", Span::default(), "the file is empty, a workflow needs `on` and `jobs`");
+            reader.error(
+                "W0102",
+                Span::default(),
+                "the file is empty, a workflow needs `on` and `jobs`",
+            );
         }
         return (None, reader.diagnostics);
     };
@@ -51,13 +65,19 @@ pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) 
             "defaults" => workflow.defaults = job::defaults(&mut reader, value, &NOTHING),
             "env" => workflow.env = reader.text_map(value, &WORKFLOW_ENV),
             "permissions" => workflow.permissions = permissions::read(&mut reader, value),
-            "concurrency" => workflow.concurrency = job::concurrency(&mut reader, value, &WORKFLOW_CONCURRENCY),
+            "concurrency" => {
+                workflow.concurrency = job::concurrency(&mut reader, value, &WORKFLOW_CONCURRENCY)
+            }
             _ => jobs(&mut reader, value, &mut workflow),
         }
     }
     if fields.get("on").is_none() {
         let span = reader.head(&root);
-        reader.error("W0301", span, "no event starts this workflow: the key `on` is missing");
+        reader.error(
+            "W0301",
+            span,
+            "no event starts this workflow: the key `on` is missing",
+        );
     }
     (Some(workflow), reader.diagnostics)
 }

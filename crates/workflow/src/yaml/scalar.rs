@@ -7,7 +7,10 @@ pub(super) fn plain(text: &str) -> Kind {
     // Most scalars begin with a letter that begins no number and none of the words.
     match text.as_bytes().first() {
         Some(b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'0'..=b'9' | b'+' | b'-' | b'.') | None => {
-            null(text).or_else(|| boolean(text)).or_else(|| integer(text)).or_else(|| float(text))
+            null(text)
+                .or_else(|| boolean(text))
+                .or_else(|| integer(text))
+                .or_else(|| float(text))
         }
         _ => None,
     }
@@ -74,5 +77,7 @@ fn float(text: &str) -> Option<Kind> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = all_digits(whole) && all_digits(fraction) && !(whole.is_empty() && fraction.is_empty());
     let exponent_fits = exponent.is_none_or(|e| !e.is_empty() && all_digits(e));
-    (digits && exponent_fits).then(|| text.parse().ok().map(Kind::Number)).flatten()
+    (digits && exponent_fits)
+        .then(|| text.parse().ok().map(Kind::Number))
+        .flatten()
 }

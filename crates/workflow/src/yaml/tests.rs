@@ -50,16 +50,46 @@ fn scalars_have_the_types_of_the_core_schema() {
     let kinds = |text: &str| {
         let (node, faults) = parse(&Source::new("f", text));
         assert!(faults.is_empty(), "{text}: {faults:?}");
-        node.unwrap().items().unwrap().iter().map(|n| format!("{:?}", n.kind)).collect::<Vec<_>>().join(" ")
+        node.unwrap()
+            .items()
+            .unwrap()
+            .iter()
+            .map(|n| format!("{:?}", n.kind))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    assert_eq!(kinds("[on, yes, No, y, off]"), r#"String("on") String("yes") String("No") String("y") String("off")"#);
-    assert_eq!(kinds("[~, null, Null, NULL, nULL, ]"), r#"Null Null Null Null String("nULL")"#);
-    assert_eq!(kinds("[true, True, TRUE, tRUE]"), r#"Bool(true) Bool(true) Bool(true) String("tRUE")"#);
-    assert_eq!(kinds("[1, -2, +3, 0x1F, 0o17, 017, 1_000]"), r#"Number(1.0) Number(-2.0) Number(3.0) Number(31.0) Number(15.0) Number(17.0) String("1_000")"#);
-    assert_eq!(kinds("[1.10, .5, 1., 1e3, -1.5E-2, 1e, .]"), r#"Number(1.1) Number(0.5) Number(1.0) Number(1000.0) Number(-0.015) String("1e") String(".")"#);
-    assert_eq!(kinds("[.inf, -.INF, +.Inf, .nan, inf, Infinity, NaN]"), r#"Number(inf) Number(-inf) Number(inf) Number(NaN) String("inf") String("Infinity") String("NaN")"#);
-    assert_eq!(kinds(r#"["1", 'true', "null"]"#), r#"String("1") String("true") String("null")"#);
-    assert_eq!(kinds("[!!str 1, !!bool true, !<tag:yaml.org,2002:int> 7, !!float 2]"), r#"String("1") Bool(true) Number(7.0) Number(2.0)"#);
+    assert_eq!(
+        kinds("[on, yes, No, y, off]"),
+        r#"String("on") String("yes") String("No") String("y") String("off")"#
+    );
+    assert_eq!(
+        kinds("[~, null, Null, NULL, nULL, ]"),
+        r#"Null Null Null Null String("nULL")"#
+    );
+    assert_eq!(
+        kinds("[true, True, TRUE, tRUE]"),
+        r#"Bool(true) Bool(true) Bool(true) String("tRUE")"#
+    );
+    assert_eq!(
+        kinds("[1, -2, +3, 0x1F, 0o17, 017, 1_000]"),
+        r#"Number(1.0) Number(-2.0) Number(3.0) Number(31.0) Number(15.0) Number(17.0) String("1_000")"#
+    );
+    assert_eq!(
+        kinds("[1.10, .5, 1., 1e3, -1.5E-2, 1e, .]"),
+        r#"Number(1.1) Number(0.5) Number(1.0) Number(1000.0) Number(-0.015) String("1e") String(".")"#
+    );
+    assert_eq!(
+        kinds("[.inf, -.INF, +.Inf, .nan, inf, Infinity, NaN]"),
+        r#"Number(inf) Number(-inf) Number(inf) Number(NaN) String("inf") String("Infinity") String("NaN")"#
+    );
+    assert_eq!(
+        kinds(r#"["1", 'true', "null"]"#),
+        r#"String("1") String("true") String("null")"#
+    );
+    assert_eq!(
+        kinds("[!!str 1, !!bool true, !<tag:yaml.org,2002:int> 7, !!float 2]"),
+        r#"String("1") Bool(true) Number(7.0) Number(2.0)"#
+    );
 }
 
 #[test]
@@ -126,7 +156,10 @@ map 1:1
       "k" 1:8 `k`
         1 1:11"#,
     );
-    check("run: &echo hi\n", "map 1:1\n  \"run\" 1:1 `run`\n    \"hi\" 1:6 `&echo hi`\n1:6 W0005 nothing uses the anchor `&echo`");
+    check(
+        "run: &echo hi\n",
+        "map 1:1\n  \"run\" 1:1 `run`\n    \"hi\" 1:6 `&echo hi`\n1:6 W0005 nothing uses the anchor `&echo`",
+    );
     check("a: *nope\n", "1:4 W0005 no anchor of this name stands before it");
 }
 
@@ -163,7 +196,15 @@ fn bombs_end_quickly() {
     for (name, text) in cases {
         let began = Instant::now();
         let (node, faults) = parse(&Source::new("f", text));
-        assert!(node.is_none() && faults[0].code == "W0002", "{name}: {:?}", faults.first().map(line));
-        assert!(began.elapsed().as_millis() < 2_000, "{name} took {:?}", began.elapsed());
+        assert!(
+            node.is_none() && faults[0].code == "W0002",
+            "{name}: {:?}",
+            faults.first().map(line)
+        );
+        assert!(
+            began.elapsed().as_millis() < 2_000,
+            "{name} took {:?}",
+            began.elapsed()
+        );
     }
 }
