@@ -40,11 +40,11 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn root(mut self, source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) {
-        let workflow = self.file(source, "").map(|workflow| {
+        let workflow = self.file(source, "");
+        if let Some(workflow) = &workflow {
             let policy = self.options.permissions_policy;
-            permissions::check_calls(&workflow, None, policy, &mut self.diagnostics);
-            workflow
-        });
+            permissions::check_calls(workflow, None, policy, &mut self.diagnostics);
+        }
         (workflow, self.diagnostics)
     }
 

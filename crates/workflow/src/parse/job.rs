@@ -169,12 +169,9 @@ fn call(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CallJob> {
 
 /// A map of texts, numbers and booleans, each of which may be an expression; the map itself may not.
 fn call_values(reader: &mut Reader<'_>, node: &Node, allow: &Allow) -> Option<Tree> {
-    let entries = match node.entries() {
-        Some(entries) => entries,
-        None => {
-            reader.unexpected(node, "a map");
-            return None;
-        }
+    let Some(entries) = node.entries() else {
+        reader.unexpected(node, "a map");
+        return None;
     };
     let mut map = Vec::new();
     for entry in entries {

@@ -144,12 +144,10 @@ fn filters(reader: &mut Reader<'_>, event: &Event, node: &Node, trigger: &mut Tr
                     };
                 } else {
                     let name = base.unwrap_or(&key).to_owned();
-                    let message = format!("`{name}` and `{name}-ignore` exclude each other");
-                    let strict = matches!(event.name, "push" | "pull_request" | "pull_request_target");
-                    let fault = match strict {
-                        true => reader.error("W0303", entry.key.span, message),
-                        false => reader.warning("W0303", entry.key.span, message),
-                    };
+                    let message = format!(
+                        "`{name}` and `{name}-ignore` exclude each other; the second is without effect"
+                    );
+                    let fault = reader.warning("W0303", entry.key.span, message);
                     fault.help = Some(format!(
                         "use `{name}` alone, with `!` before the patterns that take away"
                     ));

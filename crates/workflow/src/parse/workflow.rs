@@ -66,7 +66,7 @@ pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) 
             "env" => workflow.env = reader.text_map(value, &WORKFLOW_ENV),
             "permissions" => workflow.permissions = permissions::read(&mut reader, value),
             "concurrency" => {
-                workflow.concurrency = job::concurrency(&mut reader, value, &WORKFLOW_CONCURRENCY)
+                workflow.concurrency = job::concurrency(&mut reader, value, &WORKFLOW_CONCURRENCY);
             }
             _ => jobs(&mut reader, value, &mut workflow),
         }
