@@ -12,6 +12,13 @@ use std::sync::Arc;
 /// What one array or text costs beside its content, as GitHub counts.
 const OVERHEAD_BYTES: usize = 26;
 
+/// The fault is boxed: a result goes up through every node, and is nearly always good.
+pub(super) type Evaluated<T> = Result<T, Box<ExprError>>;
+
+pub(super) fn fault(message: impl Into<String>) -> Box<ExprError> {
+    Box::new(ExprError::evaluation(message))
+}
+
 pub(super) struct Evaluator<'a> {
     tree: &'a Tree,
     scope: &'a dyn Scope,
@@ -42,49 +49,43 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    pub(super) fn value(&mut self, id: NodeId) -> Result<Value, ExprError> {
+    pub(super) fn value(&mut self, id: NodeId) -> Evaluated<Value> {
         self.operand(id).map(|operand| operand.value)
     }
 
     /// Takes memory from what is left.
-    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), ExprError> {
+    pub(super) fn charge(&mut self, bytes: usize) -> Evaluated<()> {
         match self.memory_left_bytes.checked_sub(bytes) {
             Some(left) => {
                 self.memory_left_bytes = left;
                 Ok(())
             }
-            None => Err(ExprError::evaluation(
-                "The maximum allowed memory size was exceeded",
-            )),
+            None => Err(fault("The maximum allowed memory size was exceeded")),
         }
     }
 
     /// Adds to a text that is being made, and pays for it: two bytes a character, as GitHub counts.
-    pub(super) fn append(&mut self, result: &mut String, text: &str) -> Result<(), ExprError> {
+    pub(super) fn append(&mut self, result: &mut String, text: &str) -> Evaluated<()> {
         self.charge(text.len().saturating_mul(2))?;
         result.push_str(text);
         Ok(())
     }
 
-    pub(super) fn ask_world(&mut self, name: &str, arguments: &[Value]) -> Result<Value, ExprError> {
+    pub(super) fn ask_world(&mut self, name: &str, arguments: &[Value]) -> Evaluated<Value> {
         match self.scope.function(name, arguments) {
             Some(Ok(value)) => Ok(value),
-            Some(Err(message)) => Err(ExprError::evaluation(message)),
-            None => Err(ExprError::evaluation(format!(
-                "the function '{name}' is not available here"
-            ))),
+            Some(Err(message)) => Err(fault(message)),
+            None => Err(fault(format!("the function '{name}' is not available here"))),
         }
     }
 
-    fn operand(&mut self, id: NodeId) -> Result<Operand, ExprError> {
+    fn operand(&mut self, id: NodeId) -> Evaluated<Operand> {
         let tree = self.tree;
         match &tree.node(id).kind {
             NodeKind::Literal(value) => Ok(value.clone().into()),
             NodeKind::Context(name) => match self.scope.context(name) {
                 Some(value) => Ok(value.into()),
-                None => Err(ExprError::evaluation(format!(
-                    "the context '{name}' is not available here"
-                ))),
+                None => Err(fault(format!("the context '{name}' is not available here"))),
             },
             NodeKind::Wildcard => Ok(Value::Null.into()),
             NodeKind::Index(left, index) => self.index(*left, *index),
@@ -102,7 +103,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The first operand that is as wanted; else the last one.
-    fn first_or_last(&mut self, operands: &[NodeId], truthy: bool) -> Result<Operand, ExprError> {
+    fn first_or_last(&mut self, operands: &[NodeId], truthy: bool) -> Evaluated<Operand> {
         let mut last = Operand::from(Value::Null);
         for id in operands {
             last = self.operand(*id)?;
@@ -113,7 +114,7 @@ impl<'a> Evaluator<'a> {
         Ok(last)
     }
 
-    fn index(&mut self, left: NodeId, index: NodeId) -> Result<Operand, ExprError> {
+    fn index(&mut self, left: NodeId, index: NodeId) -> Evaluated<Operand> {
         let left = self.operand(left)?;
         let index = if matches!(self.tree.node(index).kind, NodeKind::Wildcard) {
             Index::All
@@ -137,7 +138,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn filtered(&mut self, items: Vec<Value>) -> Result<Operand, ExprError> {
+    fn filtered(&mut self, items: Vec<Value>) -> Evaluated<Operand> {
         self.charge(OVERHEAD_BYTES + items.len().saturating_mul(size_of::<Value>()))?;
         Ok(Operand {
             value: items.into(),

@@ -80,7 +80,7 @@ impl Explainer<'_> {
                 self.references(child, &mut seen);
             }
         }
-        for id in seen.into_iter().take(PARTS_MAX) {
+        for id in seen {
             sentence.push_str(&format!(", {} is {}", self.text(id), self.shown(id)));
         }
         sentence
@@ -89,7 +89,10 @@ impl Explainer<'_> {
     fn verdict(&self, id: NodeId) -> Result<String, String> {
         let text = self.text(id);
         match self.value(id) {
-            Ok(_) if self.is_secret(id) && !self.gives_boolean(id) => Ok(format!("{text} is what it is")),
+            Ok(value) if self.is_secret(id) && !self.gives_boolean(id) => Ok(format!(
+                "{text} is {}",
+                if value.is_truthy() { "not empty" } else { "empty" }
+            )),
             Ok(value) => Ok(format!("{text} is {}", short_value(&value))),
             Err(message) => Err(format!("{text} cannot be evaluated: {message}")),
         }
@@ -97,6 +100,9 @@ impl Explainer<'_> {
 
     /// The longest references below a node whose value may be shown, each once.
     fn references(&self, id: NodeId, found: &mut Vec<NodeId>) {
+        if found.len() >= PARTS_MAX {
+            return;
+        }
         if self.expr.reference(id).is_some() {
             let is_new = found.iter().all(|other| self.text(*other) != self.text(id));
             if is_new && !self.is_secret(id) {

@@ -1,8 +1,8 @@
 //! The functions of the language. Those that need the world are only named here; the scope answers them.
 
-use super::eval::{Evaluator, equals};
+use super::eval::{Evaluated, Evaluator, equals, fault};
 use super::value::{Object, Value};
-use super::{ExprError, ast::NodeId, number, text};
+use super::{ast::NodeId, number, text};
 use std::fmt::Write as _;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +64,7 @@ pub(super) fn arity_fault(function: Function, arguments: usize) -> Option<&'stat
     }
 }
 
-pub(super) fn call(
-    function: Function,
-    arguments: &[NodeId],
-    evaluator: &mut Evaluator,
-) -> Result<Value, ExprError> {
+pub(super) fn call(function: Function, arguments: &[NodeId], evaluator: &mut Evaluator) -> Evaluated<Value> {
     match function {
         Function::Format => return format(arguments, evaluator),
         Function::Case => return case(arguments, evaluator),
@@ -105,7 +101,7 @@ fn both_texts(first: &Value, second: Option<&Value>, test: fn(&str, &str) -> boo
     first.is_primitive() && second.is_primitive() && test(&first.to_text(), &second.to_text())
 }
 
-fn join(items: &Value, separator: Option<&Value>, evaluator: &mut Evaluator) -> Result<Value, ExprError> {
+fn join(items: &Value, separator: Option<&Value>, evaluator: &mut Evaluator) -> Evaluated<Value> {
     let items = match items {
         Value::Array(items) => items,
         Value::Object(_) => return Ok(Value::from("")),
@@ -125,16 +121,14 @@ fn join(items: &Value, separator: Option<&Value>, evaluator: &mut Evaluator) -> 
 }
 
 /// The first value whose condition is true; the last argument where none is.
-fn case(arguments: &[NodeId], evaluator: &mut Evaluator) -> Result<Value, ExprError> {
+fn case(arguments: &[NodeId], evaluator: &mut Evaluator) -> Evaluated<Value> {
     for pair in arguments.chunks(2) {
         match pair {
             [condition, value] => match evaluator.value(*condition)? {
                 Value::Bool(true) => return evaluator.value(*value),
                 Value::Bool(false) => {}
                 _ => {
-                    return Err(ExprError::evaluation(
-                        "case predicate must evaluate to a boolean value",
-                    ));
+                    return Err(fault("case predicate must evaluate to a boolean value"));
                 }
             },
             [otherwise] => return evaluator.value(*otherwise),
@@ -146,13 +140,13 @@ fn case(arguments: &[NodeId], evaluator: &mut Evaluator) -> Result<Value, ExprEr
 
 /// `{0}` is the first argument after the pattern; `{{` and `}}` are braces. Arguments that the pattern does not
 /// name are not evaluated.
-fn format(arguments: &[NodeId], evaluator: &mut Evaluator) -> Result<Value, ExprError> {
+fn format(arguments: &[NodeId], evaluator: &mut Evaluator) -> Evaluated<Value> {
     let Some((pattern, arguments)) = arguments.split_first() else {
         return Ok(Value::Null);
     };
     let pattern = evaluator.value(*pattern)?.to_text();
     let invalid = || {
-        ExprError::evaluation(format!(
+        fault(format!(
             "The following format string is invalid: {}",
             super::short(&pattern)
         ))
@@ -170,7 +164,7 @@ fn format(arguments: &[NodeId], evaluator: &mut Evaluator) -> Result<Value, Expr
         }
         let (index, after) = placeholder(from).ok_or_else(invalid)?;
         let (Some(argument), Some(text)) = (arguments.get(index), texts.get_mut(index)) else {
-            return Err(ExprError::evaluation(format!(
+            return Err(fault(format!(
                 "The following format string references more arguments than were supplied: {}",
                 super::short(&pattern)
             )));
@@ -194,36 +188,29 @@ fn placeholder(from: &str) -> Option<(usize, &str)> {
     Some((usize::from(index), after))
 }
 
-fn from_json(value: &Value, evaluator: &mut Evaluator) -> Result<Value, ExprError> {
+fn from_json(value: &Value, evaluator: &mut Evaluator) -> Evaluated<Value> {
     let json = value.to_text();
     // Values take more room than their text.
     evaluator.charge(json.len().saturating_mul(2))?;
     match serde_json::from_str::<serde_json::Value>(&json) {
         Ok(json) => Ok(Value::from(&json)),
-        Err(error) if json.trim().is_empty() => Err(ExprError::evaluation(format!(
+        Err(error) if json.trim().is_empty() => Err(fault(format!(
             "Error parsing fromJson: the text is empty ({error})"
         ))),
         // The text itself is not shown: it may hold secrets.
-        Err(error) => Err(ExprError::evaluation(format!("Error parsing fromJson: {error}"))),
+        Err(error) => Err(fault(format!("Error parsing fromJson: {error}"))),
     }
 }
 
-fn to_json(value: &Value, evaluator: &mut Evaluator) -> Result<Value, ExprError> {
+fn to_json(value: &Value, evaluator: &mut Evaluator) -> Evaluated<Value> {
     let mut json = String::new();
     write_json(value, 0, &mut json, evaluator)?;
     Ok(json.into())
 }
 
-fn write_json(
-    value: &Value,
-    depth: usize,
-    json: &mut String,
-    evaluator: &mut Evaluator,
-) -> Result<(), ExprError> {
+fn write_json(value: &Value, depth: usize, json: &mut String, evaluator: &mut Evaluator) -> Evaluated<()> {
     if depth > JSON_DEPTH_MAX {
-        return Err(ExprError::evaluation(
-            "Error in toJson: the value is nested too deep",
-        ));
+        return Err(fault("Error in toJson: the value is nested too deep"));
     }
     match value {
         Value::Null => evaluator.append(json, "null"),
@@ -249,7 +236,7 @@ fn write_object(
     depth: usize,
     json: &mut String,
     evaluator: &mut Evaluator,
-) -> Result<(), ExprError> {
+) -> Evaluated<()> {
     evaluator.append(json, "{")?;
     for (i, (name, value)) in object.iter().enumerate() {
         evaluator.append(json, &format!("{}{}: ", new_line(i > 0, depth + 1), quoted(name)))?;

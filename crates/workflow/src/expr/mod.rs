@@ -149,7 +149,7 @@ impl Expr {
         let mut evaluator = eval::Evaluator::new(&self.tree, scope, memory_max_bytes);
         evaluator.value(self.tree.root).map_err(|error| ExprError {
             span: self.span,
-            ..error
+            ..*error
         })
     }
 

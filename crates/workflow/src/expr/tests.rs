@@ -300,6 +300,10 @@ fn explanations() {
         ("secrets.KEY == 'x'", "secrets.KEY == 'x' is false"),
         ("secrets.NONE", "secrets.NONE is null"),
         (
+            "success() && secrets.KEY",
+            "success() is true; secrets.KEY is not empty",
+        ),
+        (
             "contains(secrets.KEY, github.token)",
             "contains(secrets.KEY, github.token) is false",
         ),

@@ -27,6 +27,9 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
 }
 
 pub(crate) fn same(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
     if a.is_ascii() && b.is_ascii() {
         return a.eq_ignore_ascii_case(b);
     }
