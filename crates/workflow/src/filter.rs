@@ -252,7 +252,6 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::source::Span;
-    use indexmap::IndexMap;
 
     fn texts(texts: &[&str]) -> Vec<Spanned<String>> {
         texts
@@ -262,18 +261,7 @@ mod tests {
     }
 
     fn trigger(event: &str) -> Trigger {
-        Trigger {
-            event: Spanned::new(event.to_owned(), Span::default()),
-            types: None,
-            branches: Filter::None,
-            tags: Filter::None,
-            paths: Filter::None,
-            workflows: Vec::new(),
-            schedule: Vec::new(),
-            inputs: IndexMap::new(),
-            secrets: IndexMap::new(),
-            outputs: IndexMap::new(),
-        }
+        Trigger::new(Spanned::new(event.to_owned(), Span::default()))
     }
 
     fn push(kind: RefKind, name: &str, paths: &[&str]) -> EventFacts {
