@@ -99,6 +99,7 @@ fn refusal(trigger: &Trigger, facts: &EventFacts) -> Option<String> {
             .or_else(|| workflows_refusal(trigger, facts))
             .or_else(|| name_refusal("branches", &trigger.branches, &facts.ref_name)),
         "workflow_call" => Some("workflow_call starts only by `uses` in another workflow".to_owned()),
+        "image_version" => Some("image_version is an event of GitHub's own machines".to_owned()),
         _ => types_refusal(trigger, facts),
     }
 }
