@@ -99,7 +99,6 @@ fn refusal(trigger: &Trigger, facts: &EventFacts) -> Option<String> {
             .or_else(|| workflows_refusal(trigger, facts))
             .or_else(|| name_refusal("branches", &trigger.branches, &facts.ref_name)),
         "workflow_call" => Some("workflow_call starts only by `uses` in another workflow".to_owned()),
-        "image_version" => Some("image_version is an event of GitHub's own machines".to_owned()),
         _ => types_refusal(trigger, facts),
     }
 }
@@ -253,6 +252,7 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::source::Span;
+    use indexmap::IndexMap;
 
     fn texts(texts: &[&str]) -> Vec<Spanned<String>> {
         texts
@@ -262,7 +262,18 @@ mod tests {
     }
 
     fn trigger(event: &str) -> Trigger {
-        Trigger::new(Spanned::new(event.to_owned(), Span::default()))
+        Trigger {
+            event: Spanned::new(event.to_owned(), Span::default()),
+            types: None,
+            branches: Filter::None,
+            tags: Filter::None,
+            paths: Filter::None,
+            workflows: Vec::new(),
+            schedule: Vec::new(),
+            inputs: IndexMap::new(),
+            secrets: IndexMap::new(),
+            outputs: IndexMap::new(),
+        }
     }
 
     fn push(kind: RefKind, name: &str, paths: &[&str]) -> EventFacts {
