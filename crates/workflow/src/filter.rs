@@ -99,6 +99,7 @@ fn refusal(trigger: &Trigger, facts: &EventFacts) -> Option<String> {
             .or_else(|| workflows_refusal(trigger, facts))
             .or_else(|| name_refusal("branches", &trigger.branches, &facts.ref_name)),
         "workflow_call" => Some("workflow_call starts only by `uses` in another workflow".to_owned()),
+        "image_version" => Some("image_version is an event of GitHub's own machines".to_owned()),
         _ => types_refusal(trigger, facts),
     }
 }
@@ -252,7 +253,6 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::source::Span;
-    use indexmap::IndexMap;
 
     fn texts(texts: &[&str]) -> Vec<Spanned<String>> {
         texts
@@ -262,18 +262,7 @@ mod tests {
     }
 
     fn trigger(event: &str) -> Trigger {
-        Trigger {
-            event: Spanned::new(event.to_owned(), Span::default()),
-            types: None,
-            branches: Filter::None,
-            tags: Filter::None,
-            paths: Filter::None,
-            workflows: Vec::new(),
-            schedule: Vec::new(),
-            inputs: IndexMap::new(),
-            secrets: IndexMap::new(),
-            outputs: IndexMap::new(),
-        }
+        Trigger::new(Spanned::new(event.to_owned(), Span::default()))
     }
 
     fn push(kind: RefKind, name: &str, paths: &[&str]) -> EventFacts {

@@ -4,6 +4,7 @@
 //! reusable workflows, the order and conditions of steps, diagnostics and lints, and `pilotage.yml`.
 //! It is pure: no clock, no randomness, no file, no network; whoever calls it gives it texts.
 
+pub mod delivery;
 pub mod diagnostic;
 pub mod expr;
 pub mod filter;

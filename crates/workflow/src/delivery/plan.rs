@@ -1,0 +1,143 @@
+//! What is to stand in an environment, with every default filled in. Stored with a release and sent between
+//! our processes: fields are added, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+/// One environment of `pilotage.yml`, resolved: what `pilotage debug plan ENV` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentPlan {
+    pub environment: String,
+    /// Where people reach it; where the proxy listens.
+    pub url: String,
+    /// In the order of the file; [`ServicePlan::after`] says in which order they go live.
+    pub services: Vec<ServicePlan>,
+    pub strategy: Strategy,
+    pub guard: GuardPlan,
+    pub verify: Vec<Check>,
+    /// How many releases stay ready for a rollback.
+    pub keep: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    pub name: String,
+    pub source: ArtifactSource,
+    /// A shell line; started with `PORT` set.
+    pub run: String,
+    /// A shell line, once per release and host, before any replica starts.
+    pub prepare: Option<String>,
+    pub before: Option<Before>,
+    /// The prefix of the paths that it answers.
+    pub path: String,
+    /// Where the proxy listens for it: the environment's `url`, or its own.
+    pub url: String,
+    pub replicas: u32,
+    pub health: HealthPlan,
+    pub stop: StopPlan,
+    /// None is no limit.
+    pub memory_bytes: Option<u64>,
+    /// Names and templates, in which only `${{ vars.NAME }}` and `${{ secrets.NAME }}` stand; not yet evaluated.
+    pub env: Vec<(String, String)>,
+    /// Services that go live before it, and are taken back after it.
+    pub after: Vec<String>,
+    /// A prefix of paths that is asked of every kept revision, so that an old page finds its files.
+    pub assets: Option<String>,
+}
+
+/// What a service's release is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArtifactSource {
+    /// The project's own files at the run's commit.
+    Project,
+    /// What the run uploaded under that name.
+    Artifact(String),
+}
+
+/// A command that runs once before the first replica of a release starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    pub run: String,
+    /// Whether the release before it can live with what the command did.
+    pub reversible: bool,
+}
+
+/// How a replica proves that it can take traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthPlan {
+    /// Asked with GET.
+    pub path: String,
+    pub every_ms: u64,
+    /// Answers in a row.
+    pub passes: u32,
+    /// From its start to its last pass.
+    pub within_ms: u64,
+    /// An answer with a lower status passes.
+    pub status_below: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopPlan {
+    /// Without `SIG`: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`.
+    pub signal: String,
+    /// From the signal to the kill.
+    pub grace_ms: u64,
+}
+
+/// How traffic moves from the old revision to the new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Strategy {
+    /// One replica at a time, new before old.
+    Rolling,
+    Canary {
+        steps: Vec<Canary>,
+    },
+    /// All at once, both complete sides standing.
+    BlueGreen,
+}
+
+/// One step of a canary: so much of the traffic for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Parts of 10,000.
+    pub share: u32,
+    pub for_ms: u64,
+}
+
+/// The limits of the guard. Shares are fractions of 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuardPlan {
+    pub enabled: bool,
+    /// The share of failed answers that is too many: 0.05.
+    pub error_rate: f64,
+    /// How much slower than the old revision is too slow: 0.5.
+    pub response_time: f64,
+    /// How long the guard looks on once all traffic is on the new revision.
+    pub watch_ms: u64,
+    /// The chance that a good release is taken back, over the whole deployment: 0.01.
+    pub false_alarms: f64,
+    pub undecided: Undecided,
+}
+
+/// What happens when there was too little traffic to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undecided {
+    /// The deployment goes on, and ends as live, not proven.
+    Continue,
+    Hold,
+    RollBack,
+}
+
+/// One request that a deployment and a rollback must answer rightly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The path, with its query.
+    pub get: String,
+    pub status: u16,
+    pub contains: Option<String>,
+    /// Members that the answer's JSON must have; it may have more.
+    pub json: Option<serde_json::Value>,
+    pub within_ms: u64,
+}
