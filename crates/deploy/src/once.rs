@@ -7,6 +7,7 @@
 
 use crate::error::{DeployError, blocking};
 use crate::local::{Local, create_private};
+use crate::replica::{below, plain_environment};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -29,8 +30,9 @@ const EARLIER_WITHIN: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub struct Command {
     pub line: String,
-    pub cwd: PathBuf,
-    /// The whole environment.
+    /// The folder of the service within the release; empty for the release's own.
+    pub folder: PathBuf,
+    /// Added to `PATH`, `HOME` and `TMPDIR`, which is all that it gets besides.
     pub env: Vec<(String, String)>,
     pub within: Duration,
 }
@@ -40,18 +42,18 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
             .field("line", &self.line)
-            .field("cwd", &self.cwd)
+            .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
 }
 
 impl Local {
-    /// Runs a service's `before` once for a key; called again with the same key, gives the same result.
-    /// `cwd` is absolute, usually within [`Local::release_tree`].
+    /// Runs a service's `before` in a release that stands here, once for a key; called again with the same key, it
+    /// gives the same result.
     ///
     /// # Errors
     /// [`DeployError::Command`] when it ended with another code than 0, was killed, or took too long.
-    pub async fn run_before(&self, key: &str, command: Command) -> Result<(), DeployError> {
+    pub async fn run_before(&self, key: &str, digest: &str, command: Command) -> Result<(), DeployError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if key.is_empty() || key.len() > 200 || key.starts_with('.') || !key.chars().all(fits) {
             return Err(DeployError::Name {
@@ -59,9 +61,9 @@ impl Local {
                 name: key.to_owned(),
             });
         }
-        let dir = self.before().join(key);
+        let (dir, tree) = (self.before().join(key), self.release_tree(digest)?);
         let _alone = self.alone(format!("before {key}")).await;
-        blocking(move || run(&dir, &command)).await
+        blocking(move || run(&dir, &tree, &command)).await
     }
 }
 
@@ -72,7 +74,7 @@ echo $? >"$1/status.new"
 command -p mv "$1/status.new" "$1/status""#;
 
 /// Runs the command, or finds what came of it earlier. Blocks.
-pub(crate) fn run(dir: &Path, command: &Command) -> Result<(), DeployError> {
+pub(crate) fn run(dir: &Path, tree: &Path, command: &Command) -> Result<(), DeployError> {
     create_private(dir)?;
     let deadline = Instant::now() + command.within;
     let Some(lock) = lock(dir, deadline)? else {
@@ -82,6 +84,7 @@ pub(crate) fn run(dir: &Path, command: &Command) -> Result<(), DeployError> {
         return judge(dir, command, code);
     }
     // The lock belongs to the open file, which the child shares from here on: it is free when both have let go.
+    let cwd = tree.join(below(&command.folder)?);
     let shared = lock
         .try_clone()
         .map_err(DeployError::path("share the lock of", dir))?;
@@ -89,8 +92,9 @@ pub(crate) fn run(dir: &Path, command: &Command) -> Result<(), DeployError> {
         .args(["-c", WRAPPER, "sh"])
         .arg(dir)
         .arg(&command.line)
-        .current_dir(&command.cwd)
+        .current_dir(&cwd)
         .env_clear()
+        .envs(plain_environment(dir)?)
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .stdin(shared)
         .stdout(Stdio::null())
@@ -100,7 +104,7 @@ pub(crate) fn run(dir: &Path, command: &Command) -> Result<(), DeployError> {
         .map_err(DeployError::io(format!(
             "run `{}` in {}",
             command.line,
-            command.cwd.display()
+            cwd.display()
         )))?;
     let ended =
         wait(&mut child, deadline).map_err(DeployError::io(format!("wait for `{}`", command.line)))?;

@@ -5,26 +5,16 @@ use crate::http;
 use crate::local::Local;
 use crate::replica::{Placed, ReplicaState};
 use pilotage_keep::State;
+use pilotage_workflow::delivery::HealthPlan;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// A process that ended this often before it was healthy will not become so.
 const CRASHES_MAX: u64 = 3;
 /// While nobody listens yet, the next try comes sooner than a check would.
 const KNOCK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(5);
-
-/// When a replica is healthy.
-#[derive(Clone, Debug)]
-pub struct Health {
-    pub get: String,
-    /// Answers below this status pass: 500 where the user wrote no path of his own, 400 where he did.
-    pub below: u16,
-    pub every: Duration,
-    /// In a row.
-    pub passes: u32,
-    pub within: Duration,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -46,59 +36,47 @@ impl Local {
     ///
     /// # Errors
     /// When there is no such replica. That it is not healthy is a finding.
-    pub async fn probe(&self, replica: &Placed, health: &Health) -> Result<Finding, DeployError> {
+    pub async fn probe(&self, replica: &Placed, health: &HealthPlan) -> Result<Finding, DeployError> {
         let begun = Instant::now();
-        let (id, mut why) = (replica.id.to_string(), "it was not asked yet".to_owned());
-        let mut watch: Option<Watch> = None;
-        let (mut passes, mut next_check) = (0, begun);
+        let deadline = begun + Duration::from_millis(health.within_ms);
+        let id = replica.id.to_string();
+        let mut process = Process::new(&self.observe_replica(&id).await?);
+        let mut row = Row {
+            passes: 0,
+            fault: "it was not asked yet".to_owned(),
+            next: begun,
+        };
         loop {
             let state = self.observe_replica(&id).await?;
-            let watch = watch.get_or_insert_with(|| Watch::new(&state));
-            if watch.process_changed(&state) {
-                passes = 0;
+            if process.changed(&state) {
+                row.passes = 0;
             }
-            if let Some(crashes) = watch.crashes(&state) {
-                let last = state
-                    .last_exit
-                    .map(|exit| format!(", last with {exit}"))
-                    .unwrap_or_default();
-                let why = format!("the process ended {crashes} times at its start{last}");
+            if let Some(why) = process.crashed(&state) {
                 return Ok(self.unhealthy(&id, why, begun));
             }
             let alive = state.state == State::Running;
-            if alive && Instant::now() >= next_check {
-                match check(replica, health).await {
-                    Ok(()) => {
-                        passes += 1;
-                        next_check += health.every;
-                    }
-                    Err((fault, answered)) => {
-                        why = fault;
-                        passes = 0;
-                        next_check = Instant::now() + if answered { health.every } else { KNOCK_EVERY };
-                    }
-                }
-                if passes >= health.passes {
-                    return Ok(Finding::Healthy {
-                        passes,
-                        after: begun.elapsed(),
-                    });
-                }
+            if alive && row.next <= Instant::now() {
+                row.ask(replica, health).await;
             }
-            if begun.elapsed() >= health.within {
-                let why = format!("not healthy within {} s: {why}", health.within.as_secs_f64());
+            if row.passes >= health.passes.max(1) {
+                return Ok(Finding::Healthy {
+                    passes: row.passes,
+                    after: begun.elapsed(),
+                });
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                let seconds = Duration::from_millis(health.within_ms).as_secs_f64();
+                let why = format!("not healthy within {seconds} s: {}", row.fault);
                 return Ok(self.unhealthy(&id, why, begun));
             }
-            // Crashes are looked for more often than health.
-            let wake = if alive {
-                next_check.min(Instant::now() + KNOCK_EVERY * 2)
+            // A crash is looked for more often than health is asked.
+            let look = if alive {
+                row.next.min(now + LOOK_EVERY)
             } else {
-                Instant::now() + KNOCK_EVERY
+                now + KNOCK_EVERY
             };
-            sleep_until(wake.min(begun + health.within)).await;
-            if wake <= Instant::now() {
-                sleep(Duration::from_millis(1)).await;
-            }
+            sleep_until(look.max(now + Duration::from_millis(1)).min(deadline)).await;
         }
     }
 
@@ -111,14 +89,47 @@ impl Local {
     }
 }
 
+/// The answers so far.
+struct Row {
+    /// In a row.
+    passes: u32,
+    /// The last one that was not good.
+    fault: String,
+    next: Instant,
+}
+
+impl Row {
+    async fn ask(&mut self, replica: &Placed, health: &HealthPlan) {
+        let every = Duration::from_millis(health.every_ms);
+        self.next = Instant::now() + every;
+        let within = every.clamp(Duration::from_secs(1), ANSWER_WITHIN_MAX);
+        let host = replica.address.to_string();
+        let path = &health.path;
+        let fault = match http::get(replica.address, &host, path, &[], within).await {
+            Ok(answer) if answer.status < health.status_below => {
+                self.passes += 1;
+                return;
+            }
+            Ok(answer) => format!("GET {path} answered {}", answer.status),
+            Err(error @ http::HttpError::Refused(_)) => {
+                self.next = Instant::now() + KNOCK_EVERY.min(every);
+                error.to_string()
+            }
+            Err(error) => format!("GET {path}: {error}"),
+        };
+        self.passes = 0;
+        self.fault = fault;
+    }
+}
+
 /// What is known of the process since the probe began.
-struct Watch {
+struct Process {
     /// Its restarts that are not ours to count: those of a replica that was well before.
     restarts_before: u64,
     pid: Option<i32>,
 }
 
-impl Watch {
+impl Process {
     fn new(state: &ReplicaState) -> Self {
         // One that is down already has not been well.
         let restarts_before = if state.state == State::BackingOff {
@@ -126,31 +137,24 @@ impl Watch {
         } else {
             state.restarts
         };
-        Watch {
+        Process {
             restarts_before,
             pid: state.pid,
         }
     }
 
-    fn process_changed(&mut self, state: &ReplicaState) -> bool {
+    fn changed(&mut self, state: &ReplicaState) -> bool {
         std::mem::replace(&mut self.pid, state.pid) != state.pid
     }
 
-    fn crashes(&self, state: &ReplicaState) -> Option<u64> {
+    fn crashed(&self, state: &ReplicaState) -> Option<String> {
         let down = u64::from(state.state == State::BackingOff);
         let crashes = state.restarts.saturating_sub(self.restarts_before) + down;
-        (crashes >= CRASHES_MAX).then_some(crashes)
-    }
-}
-
-/// The fault, and whether anybody answered.
-async fn check(replica: &Placed, health: &Health) -> Result<(), (String, bool)> {
-    let within = health.every.clamp(Duration::from_secs(1), ANSWER_WITHIN_MAX);
-    let host = replica.address.to_string();
-    match http::get(replica.address, &host, &health.get, &[], within).await {
-        Ok(answer) if answer.status < health.below => Ok(()),
-        Ok(answer) => Err((format!("GET {} answered {}", health.get, answer.status), true)),
-        Err(error @ http::HttpError::Refused(_)) => Err((error.to_string(), false)),
-        Err(error) => Err((format!("GET {}: {error}", health.get), true)),
+        let last = state
+            .last_exit
+            .as_ref()
+            .map(|exit| format!(", last with {exit}"))
+            .unwrap_or_default();
+        (crashes >= CRASHES_MAX).then(|| format!("the process ended {crashes} times at its start{last}"))
     }
 }

@@ -22,7 +22,8 @@ pub struct Release {
     pub digest: String,
     /// Its tar file, plain or zstd.
     pub archive: PathBuf,
-    /// Its services' `prepare` lines, each run once in this order; `cwd` is relative to the tree.
+    /// Its services' `prepare` lines, each run once in this order. It serves every
+    /// environment, so their variables and secrets are not for it.
     pub prepare: Vec<Command>,
 }
 
@@ -90,11 +91,11 @@ fn ensure(dir: &Path, release: &Release) -> Result<(), DeployError> {
     fs::rename(&new, dir).map_err(DeployError::path("create", dir))?;
     // After the rename: what `prepare` makes (virtual environments) often holds its own path.
     for (index, command) in release.prepare.iter().enumerate() {
-        let command = Command {
-            cwd: dir.join(TREE).join(&command.cwd),
-            ..command.clone()
-        };
-        once::run(&prepare_dir(dir, index), &command)?;
+        let place = prepare_dir(dir, index);
+        once::run(&place, &dir.join(TREE), command)?;
+        // Replicas have folders of their own, and package managers leave much in these.
+        remove_tree(&place.join("home"))?;
+        remove_tree(&place.join("tmp"))?;
     }
     make_read_only(&dir.join(TREE));
     // One call for all the files, instead of one for each.

@@ -9,6 +9,7 @@ use crate::{port, release};
 use nix::sys::signal::Signal;
 use pilotage_api::proxy;
 use pilotage_keep::{ExitKind, Spec, State, Status, client, output};
+use pilotage_workflow::delivery::ServicePlan;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -86,14 +87,9 @@ pub struct ReplicaSpec {
     pub digest: String,
     /// The folder of the service within the release; empty for the release's own.
     pub folder: PathBuf,
-    /// A line for the shell; `PORT` is in its environment.
-    pub run: String,
-    /// Added to the plain environment, resolved.
+    pub service: ServicePlan,
+    /// The plan's `env`, resolved.
     pub env: Vec<(String, String)>,
-    /// `TERM`, `SIGINT` …
-    pub stop_signal: String,
-    pub grace: Duration,
-    pub memory_bytes: Option<u64>,
 }
 
 impl fmt::Debug for ReplicaSpec {
@@ -286,7 +282,7 @@ impl Local {
                 port::free(&dir.to_string_lossy(), &given)?
             }
         };
-        let grace_ms = u64::try_from(spec.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace_ms = spec.service.stop.grace_ms;
         let placed = Placed {
             id: spec.id.clone(),
             digest: spec.digest.clone(),
@@ -300,26 +296,24 @@ impl Local {
     }
 
     fn keeper_spec(&self, spec: &ReplicaSpec, placed: &Placed, dir: &Path) -> Result<Spec, DeployError> {
-        let stop_signal = parse_signal(&spec.stop_signal)?;
+        let stop_signal = parse_signal(&spec.service.stop.signal)?;
         let release_dir = self.release_dir(&spec.digest)?;
-        let mut env = plain_environment(
-            dir,
-            &spec.id.environment.environment,
-            &spec.id.service,
-            &spec.id.revision,
-        )?;
+        let mut env = plain_environment(dir)?;
+        identity_environment(&spec.id)
+            .into_iter()
+            .for_each(|(name, value)| set(&mut env, &name, &value));
         set(&mut env, "PORT", &placed.address.port().to_string());
         spec.env
             .iter()
             .for_each(|(name, value)| set(&mut env, name, value));
         Ok(Spec {
-            argv: vec!["/bin/sh".into(), "-c".into(), shell_line(&spec.run)],
+            argv: vec!["/bin/sh".into(), "-c".into(), shell_line(&spec.service.run)],
             env,
             cwd: self.release_tree(&spec.digest)?.join(below(&spec.folder)?),
             digest_file: Some(release_dir.join(release::DIGEST)),
             stop_signal,
             grace_ms: placed.grace_ms,
-            memory_bytes: spec.memory_bytes,
+            memory_bytes: spec.service.memory_bytes,
             ..Spec::default()
         })
     }
@@ -389,27 +383,30 @@ impl ReplicaState {
     }
 }
 
-/// What every replica, `prepare` and `before` gets before its own `env`: nothing leaks from the server. `home` and
-/// `tmp` are made in `dir`.
-///
-/// # Errors
-/// When the folders cannot be made.
-pub fn plain_environment(
-    dir: &Path,
-    environment: &str,
-    service: &str,
-    revision: &str,
-) -> Result<Vec<(String, String)>, DeployError> {
+/// `PILOTAGE_SERVICE`, `PILOTAGE_ENVIRONMENT` and `PILOTAGE_REVISION`: for a replica, and for what runs before it.
+#[must_use]
+pub fn identity_environment(id: &ReplicaId) -> Vec<(String, String)> {
+    let pairs = [
+        ("PILOTAGE_SERVICE", &id.service),
+        ("PILOTAGE_ENVIRONMENT", &id.environment.environment),
+        ("PILOTAGE_REVISION", &id.revision),
+    ];
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .to_vec()
+}
+
+/// What everything that is run here gets before its own: nothing leaks from the server. `home` and `tmp` are made
+/// in `dir`.
+pub(crate) fn plain_environment(dir: &Path) -> Result<Vec<(String, String)>, DeployError> {
     let (home, tmp) = (dir.join("home"), dir.join("tmp"));
     create_private(&home)?;
     create_private(&tmp)?;
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let pairs = [
         ("PATH", PATH.to_owned()),
-        ("HOME", home.to_string_lossy().into_owned()),
-        ("TMPDIR", tmp.to_string_lossy().into_owned()),
-        ("PILOTAGE_SERVICE", service.to_owned()),
-        ("PILOTAGE_ENVIRONMENT", environment.to_owned()),
-        ("PILOTAGE_REVISION", revision.to_owned()),
+        ("HOME", text(home)),
+        ("TMPDIR", text(tmp)),
     ];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
@@ -449,7 +446,8 @@ fn parse_signal(name: &str) -> Result<Signal, DeployError> {
     })
 }
 
-fn below(folder: &Path) -> Result<&Path, DeployError> {
+/// A path that stays below where it is put.
+pub(crate) fn below(folder: &Path) -> Result<&Path, DeployError> {
     if folder
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))

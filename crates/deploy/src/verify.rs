@@ -3,26 +3,15 @@
 use crate::error::DeployError;
 use crate::http::{self, Answer};
 use crate::local::Local;
+use pilotage_workflow::delivery::Check;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const WITHIN_DEFAULT: Duration = Duration::from_secs(10);
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// How much of a body is shown where it is not what it should be.
 const SHOWN: usize = 200;
-
-/// An HTTP check of `pilotage.yml`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Check {
-    pub get: String,
-    /// Any below 400 where none is given.
-    pub status: Option<u16>,
-    pub contains: Option<String>,
-    /// Each member of it stands in the answer with the same value.
-    pub json: Option<Value>,
-    pub within: Option<Duration>,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
@@ -39,7 +28,7 @@ pub async fn verify(checks: &[Check], base: SocketAddr, host: &str) -> Vec<Check
     let mut results = Vec::with_capacity(checks.len());
     for check in checks {
         let begun = Instant::now();
-        let within = check.within.unwrap_or(WITHIN_DEFAULT);
+        let within = Duration::from_millis(check.within_ms);
         let fault = match http::get(base, host, &check.get, &[], within).await {
             Ok(answer) => fault(check, &answer),
             Err(error) => Some(error.to_string()),
@@ -54,13 +43,8 @@ pub async fn verify(checks: &[Check], base: SocketAddr, host: &str) -> Vec<Check
 }
 
 fn fault(check: &Check, answer: &Answer) -> Option<String> {
-    let status = answer.status;
-    match check.status {
-        Some(expected) if status != expected => {
-            return Some(format!("status {status} instead of {expected}"));
-        }
-        None if status >= 400 => return Some(format!("status {status}")),
-        _ => {}
+    if answer.status != check.status {
+        return Some(format!("status {} instead of {}", answer.status, check.status));
     }
     let text = String::from_utf8_lossy(&answer.body);
     let shown: String = text.chars().take(SHOWN).collect();
@@ -163,7 +147,7 @@ impl Local {
         secret: &str,
     ) -> Result<(String, String), String> {
         let headers = [(crate::proxy::PROBE_HEADER, secret)];
-        let answer = http::get(base, host, path, &headers, WITHIN_DEFAULT)
+        let answer = http::get(base, host, path, &headers, PROBE_WITHIN)
             .await
             .map_err(|e| e.to_string())?;
         let status = answer.status;
@@ -195,26 +179,22 @@ mod tests {
 
     #[test]
     fn faults_say_what_was_found() {
-        let base = Check::default;
-        check(base(), 302, "", None);
-        check(base(), 404, "", Some("status 404"));
+        let base = || Check {
+            get: "/".into(),
+            status: 200,
+            contains: None,
+            json: None,
+            within_ms: 1000,
+        };
+        check(base(), 302, "", Some("status 302 instead of 200"));
         check(
             Check {
-                status: Some(404),
+                status: 404,
                 ..base()
             },
             404,
             "",
             None,
-        );
-        check(
-            Check {
-                status: Some(200),
-                ..base()
-            },
-            500,
-            "",
-            Some("status 500 instead of 200"),
         );
         let contains = || Check {
             contains: Some("Omni".into()),

@@ -6,12 +6,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pilotage_deploy::logs::Query;
 use pilotage_deploy::once::Command;
-use pilotage_deploy::probe::{Finding, Health, Unhealthy};
+use pilotage_deploy::probe::{Finding, Unhealthy};
 use pilotage_deploy::release::Release;
 use pilotage_deploy::replica::{Environment, Placed, ReplicaId, ReplicaSpec, ReplicaState};
 use pilotage_deploy::retention::Needed;
 use pilotage_deploy::{DeployError, Local, http};
 use pilotage_keep::State;
+use pilotage_workflow::delivery::{ArtifactSource, HealthPlan, ServicePlan, StopPlan};
 use std::collections::HashSet;
 use std::fs;
 use std::net::TcpListener;
@@ -77,12 +78,12 @@ impl Target {
     }
 
     fn command(&self, line: &str) -> Command {
-        let env = vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
+        let within = Duration::from_secs(20);
         Command {
             line: line.to_owned(),
-            cwd: PathBuf::new(),
-            env,
-            within: Duration::from_secs(20),
+            folder: PathBuf::new(),
+            env: Vec::new(),
+            within,
         }
     }
 
@@ -165,25 +166,42 @@ fn spec(revision: &str, run: &str) -> ReplicaSpec {
         revision: revision.into(),
         ordinal: 1,
     };
+    let service = ServicePlan {
+        name: "web".into(),
+        source: ArtifactSource::Project,
+        run: run.into(),
+        prepare: None,
+        before: None,
+        path: "/".into(),
+        url: "http://localhost:8080".into(),
+        replicas: 1,
+        health: health(Duration::from_secs(10)),
+        stop: StopPlan {
+            signal: "TERM".into(),
+            grace_ms: 5000,
+        },
+        memory_bytes: None,
+        env: Vec::new(),
+        after: Vec::new(),
+        assets: None,
+    };
     ReplicaSpec {
         id,
         digest: DIGEST.into(),
         folder: PathBuf::new(),
-        run: run.into(),
+        service,
         env: Vec::new(),
-        stop_signal: "TERM".into(),
-        grace: Duration::from_secs(5),
-        memory_bytes: None,
     }
 }
 
-fn health(within: Duration) -> Health {
-    Health {
-        get: "/".into(),
-        below: 500,
-        every: Duration::from_millis(20),
+fn health(within: Duration) -> HealthPlan {
+    let within_ms = u64::try_from(within.as_millis()).unwrap();
+    HealthPlan {
+        path: "/".into(),
+        every_ms: 20,
         passes: 3,
-        within,
+        within_ms,
+        status_below: 500,
     }
 }
 
@@ -196,7 +214,7 @@ async fn a_release_is_prepared_once_and_made_anew_after_an_interruption() {
         target.count_file().display()
     );
     release.prepare = vec![Command {
-        cwd: "backend".into(),
+        folder: "backend".into(),
         ..target.command(&line)
     }];
     let (first, second) = tokio::join!(
@@ -491,7 +509,7 @@ async fn a_stopped_replica_stays_so_until_it_is_started() {
 
 #[tokio::test]
 async fn a_migration_runs_once_even_when_we_are_killed() {
-    let target = Target::new();
+    let target = Target::with_release().await;
     let line = format!(
         "sleep 0.4; echo x >> {}; echo migrated; exit 5",
         target.count_file().display()
@@ -510,14 +528,11 @@ async fn a_migration_runs_once_even_when_we_are_killed() {
     doomed.kill().unwrap();
     doomed.wait().unwrap();
     assert_eq!(target.count(), 0);
-    let command = Command {
-        cwd: "/".into(),
-        ..target.command("echo must not run")
-    };
+    let command = target.command("echo must not run");
     for _ in 0..2 {
         let error = target
             .local
-            .run_before("deployment-1", command.clone())
+            .run_before("deployment-1", DIGEST, command.clone())
             .await
             .unwrap_err();
         assert_eq!(
@@ -530,6 +545,7 @@ async fn a_migration_runs_once_even_when_we_are_killed() {
         .local
         .run_before(
             "deployment-2",
+            DIGEST,
             Command {
                 line: "true".into(),
                 ..command
@@ -541,18 +557,19 @@ async fn a_migration_runs_once_even_when_we_are_killed() {
 
 #[tokio::test]
 async fn a_migration_that_was_killed_itself_runs_again() {
-    let target = Target::new();
+    let target = Target::with_release().await;
     let script = format!(
         "echo x >> {0}; [ $(wc -l < {0}) -gt 1 ] || kill -9 0",
         target.count_file().display()
     );
-    let command = Command {
-        cwd: "/".into(),
-        ..target.command(&script)
-    };
-    let error = target.local.run_before("k", command.clone()).await.unwrap_err();
+    let command = target.command(&script);
+    let error = target
+        .local
+        .run_before("k", DIGEST, command.clone())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("was killed by signal 9"), "{error}");
-    target.local.run_before("k", command).await.unwrap();
+    target.local.run_before("k", DIGEST, command).await.unwrap();
     assert_eq!(target.count(), 2);
 }
 

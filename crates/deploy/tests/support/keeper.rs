@@ -3,7 +3,7 @@
 
 use pilotage_deploy::Local;
 use pilotage_deploy::once::Command;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,9 +32,11 @@ fn before(dir: &Path, key: &str, line: &str) -> bool {
     let within = Duration::from_secs(20);
     let command = Command {
         line: line.to_owned(),
-        cwd: dir.to_owned(),
+        folder: PathBuf::new(),
         env: Vec::new(),
         within,
     };
-    runtime.block_on(local.run_before(key, command)).is_ok()
+    runtime
+        .block_on(local.run_before(key, "sha256:feed", command))
+        .is_ok()
 }
