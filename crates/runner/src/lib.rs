@@ -1,8 +1,22 @@
 //! Executes jobs: leases, steps, processes, isolation, actions, logs.
 
+#![allow(dead_code, reason = "the built-in actions that use the rest follow")]
+
+mod action;
+pub mod archive;
+mod base64;
+pub mod builtin;
 pub mod command;
+mod contexts;
+pub mod event;
 pub mod files;
+pub mod glob;
+pub mod hash_files;
 pub mod isolation;
+pub mod job;
 pub mod log;
 pub mod process;
+mod program;
+pub mod services;
 pub mod shell;
+mod step;

@@ -4,6 +4,7 @@
 //! the longest line that is kept in one piece; whoever takes chunks slowly slows the step down (a bounded channel).
 //! Never drops or reorders anything, and nothing leaves it unmasked.
 
+use crate::event::JobEvent;
 use pilotage_api::runner::LogChunk;
 use pilotage_trust::mask::Masker;
 use std::sync::Arc;
@@ -45,18 +46,18 @@ struct Shared {
     masker: Arc<Masker>,
     line_bytes_max: usize,
     /// Held while a chunk is numbered and sent, so that numbers follow the order of the channel.
-    sender: Mutex<mpsc::Sender<LogChunk>>,
+    sender: Mutex<LogSender>,
     lines: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl JobLog {
     #[must_use]
-    pub fn new(masker: Arc<Masker>, sender: mpsc::Sender<LogChunk>, line_bytes_max: usize) -> Self {
+    pub fn new(masker: Arc<Masker>, sender: impl Into<LogSender>, line_bytes_max: usize) -> Self {
         let shared = Shared {
             masker,
             line_bytes_max,
-            sender: Mutex::new(sender),
+            sender: Mutex::new(sender.into()),
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
@@ -107,16 +108,59 @@ impl JobLog {
         let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
         let bytes = text.len() as u64;
         let sender = self.shared.sender.lock().await;
-        let permit = sender.reserve().await.map_err(|_| LogClosed)?;
+        let place = sender.reserve().await?;
         let first_line = self.shared.lines.fetch_add(lines, Ordering::AcqRel);
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        permit.send(LogChunk {
+        place.send(LogChunk {
             step,
             first_line,
             at_ms: milliseconds(at),
             text,
         });
         Ok(())
+    }
+}
+
+/// Where chunks go: alone, or among all that a job says.
+#[derive(Clone, Debug)]
+pub enum LogSender {
+    Chunks(mpsc::Sender<LogChunk>),
+    Events(mpsc::Sender<JobEvent>),
+}
+
+/// Room for one chunk in the channel.
+enum Place<'a> {
+    Chunk(mpsc::Permit<'a, LogChunk>),
+    Event(mpsc::Permit<'a, JobEvent>),
+}
+
+impl LogSender {
+    async fn reserve(&self) -> Result<Place<'_>, LogClosed> {
+        match self {
+            Self::Chunks(sender) => sender.reserve().await.map(Place::Chunk).map_err(|_| LogClosed),
+            Self::Events(sender) => sender.reserve().await.map(Place::Event).map_err(|_| LogClosed),
+        }
+    }
+}
+
+impl Place<'_> {
+    fn send(self, chunk: LogChunk) {
+        match self {
+            Self::Chunk(permit) => permit.send(chunk),
+            Self::Event(permit) => permit.send(JobEvent::Log(chunk)),
+        }
+    }
+}
+
+impl From<mpsc::Sender<LogChunk>> for LogSender {
+    fn from(sender: mpsc::Sender<LogChunk>) -> Self {
+        Self::Chunks(sender)
+    }
+}
+
+impl From<mpsc::Sender<JobEvent>> for LogSender {
+    fn from(sender: mpsc::Sender<JobEvent>) -> Self {
+        Self::Events(sender)
     }
 }
 

@@ -102,9 +102,7 @@ impl Run {
                 conclusion = Conclusion::Failure;
             }
         }
-        let skipped = conclusion == Conclusion::Skipped;
-        let reason = skipped.then(|| "every job of the called workflow was skipped".to_owned());
-        self.end_job(job, conclusion, reason, turn);
+        self.end_job(job, conclusion, None, turn);
     }
 
     fn call_outputs(&self, frame: usize) -> Result<IndexMap<String, String>, String> {

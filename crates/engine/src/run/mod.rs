@@ -14,6 +14,7 @@ mod decide;
 mod event;
 mod inputs;
 mod invariants;
+mod matrix;
 mod plan;
 mod rerun;
 mod scope;
@@ -137,8 +138,7 @@ impl Run {
         run.add_frame(None, run.spec.inputs.clone(), Arc::clone(&workflow));
         run.begin(&workflow, &mut turn);
         run.settle(&mut turn);
-        let effects = run.seal(turn);
-        Ok((run, effects))
+        Ok((run.clone(), run.seal(turn)))
     }
 
     /// Reads a stored run.

@@ -418,7 +418,7 @@ async fn binary_output_is_text_in_the_log() {
 
 #[tokio::test]
 async fn a_receiver_that_is_slow_slows_the_step_and_loses_nothing() {
-    let (sender, mut receiver) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel::<LogChunk>(1);
     let log = JobLog::new(Arc::new(Masker::new()), sender, LOCAL_LINE_BYTES_MAX);
     let (job, mut step) = (job(), log.step(1));
     let mut output = StepOutput::new(&mut step, |line, log| log.line(&line.text));

@@ -1,0 +1,282 @@
+//! JavaScript actions: run by the machine's own Node, with their inputs and state in the environment.
+
+use super::{ActionError, Code, Directory, Post};
+use crate::contexts::Env;
+use crate::job::Job;
+use crate::log::{LogClosed, StepLog};
+use crate::process::Stop;
+use crate::program::{self, Launch, Left};
+use crate::shell::find_program;
+use crate::step::{self, Finished, Frame, Watch};
+use pilotage_workflow::model::{ActionRuns, Condition, Step, StepKind};
+use pilotage_workflow::sequence::{Decision, Implicit, Outcome, Status};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The parts of an action that are scripts.
+struct Scripts<'a> {
+    using: &'a str,
+    main: &'a str,
+    pre: Option<(&'a str, Option<&'a Condition>)>,
+    post: Option<(&'a str, Option<&'a Condition>)>,
+}
+
+impl<'a> Scripts<'a> {
+    fn of(directory: &'a Directory) -> Result<Self, ActionError> {
+        match &directory.action.runs {
+            ActionRuns::JavaScript {
+                using,
+                main,
+                pre,
+                pre_if,
+                post,
+                post_if,
+            } => Ok(Self {
+                using: &using.value,
+                main,
+                pre: pre.as_deref().map(|script| (script, pre_if.as_ref())),
+                post: post.as_deref().map(|script| (script, post_if.as_ref())),
+            }),
+            ActionRuns::Docker { image, .. } => Err(ActionError::failed(format!(
+                "actions from container images are not supported yet: this one needs `{}`",
+                image.value
+            ))),
+            ActionRuns::Composite { .. } => Err(ActionError::failed("this is no JavaScript action")),
+        }
+    }
+}
+
+/// The pre part of a step's action, if it has one. Actions of the project have none, as on GitHub: they are not
+/// there before the first step.
+pub(crate) fn pre(
+    frame: &Frame,
+    step: &Step,
+    directory: &Arc<Directory>,
+) -> Result<Option<Post>, ActionError> {
+    if super::composite::is(directory) || Scripts::of(directory)?.pre.is_none() {
+        return Ok(None);
+    }
+    let StepKind::Uses { with, .. } = &step.kind else {
+        return Ok(None);
+    };
+    let code = Code::Directory(Arc::clone(directory));
+    let inputs = step::known_inputs(&code, with.as_ref(), frame);
+    Ok(Some(Post {
+        code,
+        step: step.id.clone(),
+        contexts: frame.contexts.clone(),
+        overlay: frame.overlay.clone(),
+        inputs,
+        state: Env::new(),
+    }))
+}
+
+pub(crate) async fn run_pre(
+    job: &mut Job,
+    pre: Post,
+    status: &Status,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> Result<Finished, LogClosed> {
+    let step = pre.step.clone();
+    let (finished, state) = run_part(job, pre, Part::Pre, status, log, stop).await?;
+    job.pre_states.insert(step, state);
+    Ok(finished)
+}
+
+/// Runs the main part; its post part is added to the job's before it begins.
+pub(crate) async fn run_main(
+    job: &mut Job,
+    frame: &mut Frame,
+    directory: &Arc<Directory>,
+    inputs: Env,
+    env: &Env,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> (Left, Result<(), ActionError>) {
+    let scripts = match Scripts::of(directory) {
+        Ok(scripts) => scripts,
+        Err(error) => return (Left::default(), Err(error)),
+    };
+    let step = frame.contexts.github("action");
+    let mut state = job.pre_states.get(&step).cloned().unwrap_or_default();
+    let (left, result) = run_script(
+        job,
+        frame,
+        directory,
+        scripts.main,
+        &inputs,
+        &state,
+        env,
+        log,
+        stop,
+    )
+    .await;
+    if scripts.post.is_some() {
+        state.extend(left.state.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let of_step = env
+            .iter()
+            .filter(|(name, value)| job.env.get(*name) != Some(*value));
+        let overlay = of_step.map(|(k, v)| (k.clone(), v.clone())).collect();
+        let code = Code::Directory(Arc::clone(directory));
+        job.posts.push(Post {
+            code,
+            step,
+            contexts: frame.contexts.clone(),
+            overlay,
+            inputs,
+            state,
+        });
+    }
+    (left, result)
+}
+
+pub(crate) async fn run_post(
+    job: &mut Job,
+    post: Post,
+    status: &Status,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> Result<Finished, LogClosed> {
+    Ok(run_part(job, post, Part::Post, status, log, stop).await?.0)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Pre,
+    Post,
+}
+
+/// Gives also the state that is saved after it.
+async fn run_part(
+    job: &mut Job,
+    part: Post,
+    which: Part,
+    status: &Status,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> Result<(Finished, Env), LogClosed> {
+    let Post {
+        code,
+        contexts,
+        overlay,
+        inputs,
+        mut state,
+        ..
+    } = part;
+    let mut frame = Frame {
+        contexts,
+        overlay,
+        depth: 0,
+    };
+    frame.contexts.set_job_status(status.outcome());
+    let mut finished = Finished {
+        outcome: Outcome::Skipped,
+        continue_on_error: false,
+        reason: None,
+        error: None,
+    };
+    let Code::Directory(directory) = code else {
+        return Ok((finished, state));
+    };
+    let found = Scripts::of(&directory).ok();
+    let script = found.and_then(|scripts| {
+        if which == Part::Pre {
+            scripts.pre
+        } else {
+            scripts.post
+        }
+    });
+    let Some((script, condition)) = script else {
+        return Ok((finished, state));
+    };
+    let mut env = job.env.clone();
+    env.extend(frame.overlay.iter().map(|(k, v)| (k.clone(), v.clone())));
+    frame
+        .contexts
+        .set_env(env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    let (left, result) = match status.decide(condition, Implicit::Always, &frame.contexts) {
+        Decision::Skip(reason) => {
+            finished.reason = Some(job.log.masker().mask_str(&reason).into_owned());
+            return Ok((finished, state));
+        }
+        Decision::Fault(error) => (Left::default(), Err(ActionError::expression("post-if", &error))),
+        Decision::Run => {
+            let watch = Watch::new(job, &frame, condition, Implicit::Always, status, stop);
+            let inner = watch.stop.clone();
+            let work = run_script(
+                job, &mut frame, &directory, script, &inputs, &state, &env, log, &inner,
+            );
+            watch.over(Box::pin(work)).await
+        }
+    };
+    state.extend(left.state.iter().map(|(k, v)| (k.clone(), v.clone())));
+    finished.outcome = match &result {
+        Ok(()) => Outcome::Success,
+        Err(ActionError::Stopped) => Outcome::Cancelled,
+        Err(_) => Outcome::Failure,
+    };
+    if let Err(fault) = result {
+        finished.error = Some(step::tell(job, log, &left, fault).await?);
+    }
+    log.flush().await?;
+    Ok((finished, state))
+}
+
+#[expect(clippy::too_many_arguments, reason = "all that a script of an action gets")]
+async fn run_script(
+    job: &mut Job,
+    frame: &mut Frame,
+    directory: &Directory,
+    script: &str,
+    inputs: &Env,
+    state: &Env,
+    env: &Env,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> (Left, Result<(), ActionError>) {
+    let path = match node(job, directory, env) {
+        Ok(path) => path,
+        Err(error) => return (Left::default(), Err(error)),
+    };
+    frame
+        .contexts
+        .set_github("action_path", directory.path.to_string_lossy().into_owned());
+    frame
+        .contexts
+        .set_github("action_repository", directory.repository.as_str());
+    frame
+        .contexts
+        .set_github("action_ref", directory.reference.as_str());
+    let mut extra = Env::new();
+    for (name, value) in inputs {
+        extra.insert(
+            format!("INPUT_{}", name.replace(' ', "_").to_uppercase()),
+            value.clone(),
+        );
+    }
+    for (name, value) in state {
+        extra.insert(format!("STATE_{name}"), value.clone());
+    }
+    let workspace = job.dirs.workspace.clone();
+    let args = vec![directory.path.join(script).into_os_string()];
+    let launch = Launch {
+        path,
+        args,
+        cwd: &workspace,
+        env,
+        extra,
+    };
+    program::run(job, frame, launch, log, stop).await
+}
+
+fn node(job: &Job, directory: &Directory, env: &Env) -> Result<PathBuf, ActionError> {
+    let using = Scripts::of(directory)?.using.to_owned();
+    let search = job.search_path(env);
+    find_program("node".as_ref(), search.as_ref(), &job.dirs.workspace).ok_or_else(|| {
+        ActionError::failed(format!(
+            "the action needs Node ({using}), and there is no `node` in {search}; install Node on this machine, or \
+             put actions/setup-node before it"
+        ))
+    })
+}

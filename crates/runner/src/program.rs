@@ -1,0 +1,337 @@
+//! One program of a step: its environment, its command files, the commands in its output.
+//!
+//! Owns what a program may change of the job (environment, path, outputs, state, masks, annotations). Masks take
+//! effect with the line that adds them; everything else when the program has ended, as on GitHub.
+
+use crate::action::ActionError;
+use crate::command::{Commands, Effect};
+use crate::contexts::Env;
+use crate::event::JobEvent;
+use crate::files::FileEffects;
+use crate::job::Job;
+use crate::log::{Line, Lines, LogClosed, StepLog};
+use crate::process::{Output, Program, Stop, StopReason};
+use crate::step::Frame;
+use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
+use pilotage_trust::mask::Masker;
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// More annotations of one program than this are only lines of its log.
+const ANNOTATIONS_MAX: usize = 1000;
+
+/// What to run.
+pub(crate) struct Launch<'a> {
+    pub(crate) path: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) cwd: &'a Path,
+    /// The step's environment, without what the job adds to it.
+    pub(crate) env: &'a Env,
+    /// For this program alone: `INPUT_…`, `STATE_…`.
+    pub(crate) extra: Env,
+}
+
+/// What a program left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) outputs: Env,
+    pub(crate) state: Env,
+    /// The last `::error` that it wrote.
+    pub(crate) error: Option<String>,
+    /// Its last line that was not empty.
+    pub(crate) last_line: String,
+    pub(crate) refused: Option<String>,
+}
+
+/// Runs it to its end and carries out what it asked for. What it left is there also when it failed.
+pub(crate) async fn run(
+    job: &mut Job,
+    frame: &mut Frame,
+    launch: Launch<'_>,
+    log: &mut StepLog,
+    stop: &Stop,
+) -> (Left, Result<(), ActionError>) {
+    let mut left = Left::default();
+    let result = run_into(job, frame, launch, log, stop, &mut left).await;
+    (left, result)
+}
+
+async fn run_into(
+    job: &mut Job,
+    frame: &mut Frame,
+    launch: Launch<'_>,
+    log: &mut StepLog,
+    stop: &Stop,
+    left: &mut Left,
+) -> Result<(), ActionError> {
+    let key = job.next_key();
+    let command_files = Arc::clone(&job.files);
+    let files = command_files
+        .step(&key)
+        .map_err(ActionError::file(&job.dirs.temp))?;
+    for (variable, path) in files.env() {
+        let name = variable
+            .to_string_lossy()
+            .trim_start_matches("GITHUB_")
+            .to_lowercase();
+        frame
+            .contexts
+            .set_github(&name, path.to_string_lossy().into_owned());
+    }
+    let env = job.environment(frame, launch.env, launch.extra);
+    let flag = |name: &str| env.get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let mut commands = Commands::new(log.step());
+    commands.show_debug = job.debug;
+    commands.allow_unsecure = flag("ACTIONS_ALLOW_UNSECURE_COMMANDS");
+    let program = Program {
+        path: launch.path,
+        args: launch.args,
+        env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        cwd: launch.cwd.to_owned(),
+        timeout: None,
+        ladder: job.host.ladder,
+    };
+    let processes = Arc::clone(&job.processes);
+    let mut output = StepOutput {
+        lines: job.log.lines(),
+        log,
+        commands,
+        matchers: std::mem::take(&mut job.matchers),
+        masker: Arc::clone(job.log.masker()),
+        events: job.host.events.clone(),
+        annotations: VecDeque::new(),
+        annotated: 0,
+        workspace: job.dirs.workspace.clone(),
+        effects: Vec::new(),
+        left,
+    };
+    let ended = processes.run(&program, stop, &mut output).await;
+    let effects = std::mem::take(&mut output.effects);
+    job.matchers = std::mem::take(&mut output.matchers);
+    apply_effects(job, left, effects);
+    let faults = apply_files(job, log, left, files.read()).await?;
+    let ended = ended?;
+    if ended.stopped.is_some_and(|reason| reason != StopReason::TimedOut) {
+        return Err(ActionError::Stopped);
+    }
+    if ended.left_behind {
+        log.line("##[debug]Processes of this step are still running; they are ended with the job.");
+    }
+    if !ended.status.success() {
+        return Err(ActionError::Exit(ended.status.code()));
+    }
+    match left.refused.take().or(faults) {
+        Some(message) => Err(ActionError::Failed(message)),
+        None => Ok(()),
+    }
+}
+
+fn apply_effects(job: &mut Job, left: &mut Left, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::SetOutput { name, value } => drop(left.outputs.insert(name, value)),
+            Effect::SaveState { name, value } => drop(left.state.insert(name, value)),
+            Effect::SetEnv { name, value } => job.set_env(name, value),
+            Effect::AddPath(path) => job.add_path(path),
+            Effect::Refused(message) => left.refused = Some(message),
+            Effect::AddMask(_) | Effect::Annotation(_) | Effect::AddMatcher(_) | Effect::RemoveMatcher(_) => {
+            }
+        }
+    }
+}
+
+/// Gives the fault by which the step fails, if there is one.
+async fn apply_files(
+    job: &mut Job,
+    log: &mut StepLog,
+    left: &mut Left,
+    found: FileEffects,
+) -> Result<Option<String>, LogClosed> {
+    left.outputs.extend(found.outputs);
+    left.state.extend(found.state);
+    found
+        .env
+        .into_iter()
+        .for_each(|(name, value)| job.set_env(name, value));
+    found.paths.into_iter().for_each(|path| job.add_path(path));
+    if let Some(markdown) = found.summary {
+        let markdown = job.log.masker().mask_str(&markdown).into_owned();
+        job.report(Report::Summary {
+            step: log.step(),
+            markdown,
+        })
+        .await?;
+    }
+    let mut fails = None;
+    for fault in found.faults {
+        if fault.fails {
+            fails = Some(fault.to_string());
+        } else {
+            log.line(&format!("##[warning]{fault}"));
+        }
+    }
+    Ok(fails)
+}
+
+/// Lines become log, commands become effects, matches become annotations.
+struct StepOutput<'a> {
+    lines: Lines,
+    log: &'a mut StepLog,
+    commands: Commands,
+    matchers: Matchers,
+    masker: Arc<Masker>,
+    events: mpsc::Sender<JobEvent>,
+    /// Those that were not sent yet: each is sent after the line that it came from.
+    annotations: VecDeque<Annotation>,
+    annotated: usize,
+    workspace: PathBuf,
+    effects: Vec<Effect>,
+    left: &'a mut Left,
+}
+
+/// The parts of [`StepOutput`] that a line needs, apart from the lines themselves.
+struct Reader<'b> {
+    log: &'b mut StepLog,
+    commands: &'b mut Commands,
+    matchers: &'b mut Matchers,
+    masker: &'b Masker,
+    annotations: &'b mut VecDeque<Annotation>,
+    annotated: &'b mut usize,
+    workspace: &'b Path,
+    effects: &'b mut Vec<Effect>,
+    left: &'b mut Left,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &Line<'_>) {
+        if line.cut || line.text.len() > crate::log::PARSED_LINE_BYTES_MAX {
+            self.log.line(&line.text);
+            return;
+        }
+        let outcome = self.commands.line(&line.text);
+        if let Some(warning) = outcome.warning {
+            self.log.line(&format!("##[warning]{warning}"));
+        }
+        if outcome.effect.is_none() {
+            if !line.text.trim().is_empty() {
+                self.left.last_line.clear();
+                self.left
+                    .last_line
+                    .push_str(line.text.get(..500).unwrap_or(&line.text));
+            }
+            if let Some(annotation) = self.matchers.line(&line.text, self.log.step(), self.workspace) {
+                self.annotate(annotation);
+            }
+        }
+        if let Some(print) = &outcome.print {
+            self.log.line(print);
+        }
+        match outcome.effect {
+            Some(Effect::AddMask(secret)) => self.masker.add(&secret),
+            Some(Effect::Annotation(annotation)) => self.annotate(annotation),
+            Some(Effect::AddMatcher(path)) => self.add_matcher(&path),
+            Some(Effect::RemoveMatcher(name)) => self.matchers.remove(&name, self.workspace),
+            Some(effect) => self.effects.push(effect),
+            None => {}
+        }
+    }
+
+    fn add_matcher(&mut self, path: &str) {
+        if let Err(error) = self.matchers.add_file(path, self.workspace) {
+            let message = format!("cannot add the problem matcher {path}: {error}");
+            self.log.line(&format!("##[error]{message}"));
+            self.left.refused = Some(message);
+        }
+    }
+
+    fn annotate(&mut self, annotation: Annotation) {
+        if annotation.level == AnnotationLevel::Error {
+            self.left.error = Some(annotation.message.clone());
+        }
+        *self.annotated += 1;
+        if *self.annotated <= ANNOTATIONS_MAX {
+            self.annotations.push_back(annotation);
+        }
+    }
+}
+
+impl StepOutput<'_> {
+    fn split(&mut self) -> (&mut Lines, Reader<'_>) {
+        let reader = Reader {
+            log: self.log,
+            commands: &mut self.commands,
+            matchers: &mut self.matchers,
+            masker: &self.masker,
+            annotations: &mut self.annotations,
+            annotated: &mut self.annotated,
+            workspace: &self.workspace,
+            effects: &mut self.effects,
+            left: self.left,
+        };
+        (&mut self.lines, reader)
+    }
+}
+
+impl Output for StepOutput<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        let (lines, mut reader) = self.split();
+        lines.push(bytes, |line| reader.line(&line));
+    }
+
+    fn finish(&mut self) {
+        let (lines, mut reader) = self.split();
+        lines.finish(|line| reader.line(&line));
+    }
+
+    fn is_full(&self) -> bool {
+        self.log.is_full()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.log.due()
+    }
+
+    async fn flush(&mut self) -> Result<(), LogClosed> {
+        self.log.flush().await?;
+        while let Some(annotation) = self.annotations.pop_front() {
+            let annotation = masked(annotation, &self.masker);
+            let event = JobEvent::Report(Report::Annotation(annotation));
+            self.events.send(event).await.map_err(|_| LogClosed)?;
+        }
+        Ok(())
+    }
+}
+
+/// An annotation leaves the job as its log does: without secrets.
+pub(crate) fn masked(annotation: Annotation, masker: &Masker) -> Annotation {
+    let mask = |text: String| match masker.mask_str(&text) {
+        std::borrow::Cow::Borrowed(_) => text,
+        std::borrow::Cow::Owned(masked) => masked,
+    };
+    Annotation {
+        message: mask(annotation.message),
+        title: annotation.title.map(mask),
+        file: annotation.file.map(mask),
+        ..annotation
+    }
+}
+
+/// Problem matchers are not read yet.
+#[derive(Default)]
+pub(crate) struct Matchers;
+
+impl Matchers {
+    fn line(&mut self, _: &str, _: u32, _: &Path) -> Option<Annotation> {
+        None
+    }
+
+    fn remove(&mut self, _: &crate::command::MatcherName, _: &Path) {}
+
+    fn add_file(&mut self, _: &str, _: &Path) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Whole jobs, run by real shells: a workflow in, its events and its result out.
+
+mod world;
+
+use pilotage_api::runner::Conclusion;
+use world::{World, job};
+
+#[tokio::test]
+async fn steps_run_in_order_and_share_what_they_set() {
+    let ran = job(r#"
+env: {A: workflow, B: workflow}
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    env: {B: "job ${{ github.ref_name }}"}
+    outputs: {who: "${{ steps.set.outputs.who }}"}
+    steps:
+      - id: set
+        run: |
+          echo "$A $B $C"
+          echo "who=me" >> "$GITHUB_OUTPUT"
+          echo "LATER=from env" >> "$GITHUB_ENV"
+          mkdir -p bin && printf '#!/bin/sh\necho from path' > bin/greet && chmod +x bin/greet
+          echo "$PWD/bin" >> "$GITHUB_PATH"
+        env: {C: "step"}
+      - run: echo "$LATER ${{ env.LATER }} ${{ steps.set.outputs.who }}"
+      - run: greet
+      - name: In a directory
+        run: basename "$PWD"
+        working-directory: bin
+"#)
+    .await;
+    assert_eq!(
+        ran.output(),
+        [
+            "workflow job main step",
+            "from env from env me",
+            "from path",
+            "bin"
+        ]
+    );
+    assert_eq!(ran.result.conclusion, Conclusion::Success);
+    assert_eq!(ran.result.outputs.get("who").map(String::as_str), Some("me"));
+    assert_eq!(ran.steps()[3], "4 In a directory success/success");
+}
+
+#[tokio::test]
+async fn a_failed_step_says_why_and_skips_what_follows() {
+    let ran = job(r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo "broken pipe"
+          exit 3
+      - run: echo never
+      - if: failure()
+        run: echo after
+      - if: always() && github.ref_name == 'dev'
+        run: echo never
+"#)
+    .await;
+    assert_eq!(ran.output(), ["broken pipe", "after"]);
+    assert_eq!(ran.result.conclusion, Conclusion::Failure);
+    assert_eq!(ran.result.error.as_deref(), Some("exit code 3: broken pipe"));
+    let steps = ran.steps();
+    assert_eq!(
+        steps[0],
+        "1 Run echo \"broken pipe\" failure/failure: exit code 3: broken pipe"
+    );
+    assert_eq!(
+        steps[1],
+        "2 Run echo never skipped/skipped (success() is false: `Run echo \"broken pipe\"` failed)"
+    );
+    assert!(steps[3].contains("it is 'main'"), "{}", steps[3]);
+}
+
+#[tokio::test]
+async fn continue_on_error_parts_outcome_and_conclusion() {
+    let ran = job(r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - {id: a, run: exit 1, continue-on-error: true}
+      - run: echo "${{ steps.a.outcome }} ${{ steps.a.conclusion }} ${{ job.status }}"
+"#)
+    .await;
+    assert_eq!(ran.output(), ["failure success success"]);
+    assert_eq!(ran.result.conclusion, Conclusion::Success);
+}
+
+#[tokio::test]
+async fn secrets_are_masked_and_outputs_with_them_are_left_out() {
+    let mut world = World::new(
+        r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    outputs: {bad: "${{ steps.s.outputs.x }}", good: fine}
+    steps:
+      - id: s
+        run: |
+          echo "it is ${{ secrets.KEY }}"
+          echo "x=${{ secrets.KEY }}" >> "$GITHUB_OUTPUT"
+          echo "::error::${{ secrets.KEY }}"
+"#,
+    );
+    world.secret("KEY", "hunter2-long");
+    let ran = world.run().await;
+    assert_eq!(ran.output(), ["it is ***", "##[error]***"]);
+    assert_eq!(ran.result.outputs.keys().collect::<Vec<_>>(), ["good"]);
+    assert!(!ran.everything().contains("hunter2"), "{}", ran.everything());
+}
+
+#[tokio::test]
+async fn a_cancelled_job_runs_what_asks_for_it() {
+    let world = World::new(
+        r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo ready
+          sleep 60
+      - run: echo never
+      - {if: always(), run: echo always}
+      - {if: cancelled(), run: echo cancelled}
+      - {if: failure(), run: echo never}
+"#,
+    );
+    let ran = world.run_cancelled_at("ready").await;
+    assert_eq!(ran.output(), ["ready", "always", "cancelled"]);
+    assert_eq!(ran.result.conclusion, Conclusion::Cancelled);
+    assert_eq!(
+        ran.steps()[0].split(' ').next_back(),
+        Some("cancelled/cancelled:")
+    );
+}
+
+#[tokio::test]
+async fn a_step_out_of_time_fails_and_a_job_out_of_time_is_cancelled() {
+    let ran = job(r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    timeout-minutes: 0.01
+    steps:
+      - {run: sleep 60, timeout-minutes: 0.002, continue-on-error: true}
+      - run: echo goes on
+      - run: sleep 60
+      - {if: always(), run: echo always}
+"#)
+    .await;
+    let steps = ran.steps();
+    assert!(
+        steps[0].ends_with("The step has timed out after 0.002 minutes."),
+        "{}",
+        steps[0]
+    );
+    assert_eq!(ran.output(), ["goes on", "always"]);
+    assert_eq!(ran.result.conclusion, Conclusion::Cancelled);
+    let error = ran.result.error.unwrap_or_default();
+    assert_eq!(
+        error,
+        "The job has exceeded the maximum execution time of 0.01 minutes."
+    );
+}
+
+#[tokio::test]
+async fn github_is_complete_and_exported() {
+    let ran = job(
+        r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo "$GITHUB_REPOSITORY $GITHUB_REPOSITORY_OWNER $GITHUB_REF_TYPE $GITHUB_JOB $CI $RUNNER_OS $GITHUB_ACTION"
+          test "$GITHUB_WORKSPACE" = "$PWD" && test -f "$GITHUB_EVENT_PATH" && test -d "$RUNNER_TEMP"
+          test "${{ github.workspace }}" = "$PWD" && test "${{ runner.temp }}" = "$RUNNER_TEMP"
+          test -z "${GITHUB_TOKEN+x}" && echo "no token"
+"#,
+    )
+    .await;
+    assert_eq!(
+        ran.output(),
+        ["octo/hello octo branch test true Linux __run", "no token"]
+    );
+}
