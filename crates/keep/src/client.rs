@@ -2,6 +2,7 @@
 
 use crate::control::SOCKET;
 use crate::error::KeepError;
+use crate::keeper::STOPPED;
 use crate::socket;
 use crate::state::Status;
 use crate::sys;
@@ -42,6 +43,23 @@ pub fn stop(dir: &Path, within: Duration) -> Result<(), KeepError> {
 /// Takes back a [`stop`].
 pub fn start(dir: &Path) -> Result<(), KeepError> {
     ask(dir, "start", None, ANSWER_WITHIN).map(drop)
+}
+
+/// Brings a directory to where its process is stopped, its keeper has ended, and no later keeper starts it again,
+/// from wherever it was: also where the keeper was killed and the process lives.
+pub fn end(exe: &Path, dir: &Path, within: Duration) -> Result<(), KeepError> {
+    let marker = dir.join(STOPPED);
+    File::create(&marker).map_err(|e| KeepError::path("write", &marker, e))?;
+    // With the marker there, a keeper adopts and stops, and starts nothing.
+    spawn(exe, dir)?;
+    stop(dir, within)?;
+    exit(dir)
+}
+
+/// Whether the directory's process was asked to stop, and not to start again since.
+#[must_use]
+pub fn is_stopped(dir: &Path) -> bool {
+    dir.join(STOPPED).exists()
 }
 
 /// Ends a keeper whose process is stopped.

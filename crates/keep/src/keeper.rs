@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXITS: &str = "exits";
 const EXITS_BYTES_MAX: u64 = 256 << 10;
-const STOPPED: &str = "stopped";
+pub(crate) const STOPPED: &str = "stopped";
 /// The output is measured this often: the shorter while much is written, the longer while nothing is.
 const MEASURE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 

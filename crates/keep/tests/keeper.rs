@@ -309,6 +309,27 @@ fn a_keeper_killed_while_stopping_is_followed_by_one_that_stops() {
 }
 
 #[test]
+fn end_works_from_everywhere() {
+    let kept = Kept::up("exec sleep 100");
+    let pid = kept.child_pid();
+    kept.kill_keeper();
+    for _ in 0..2 {
+        client::end(Path::new(EXE), &kept.dir, Duration::from_secs(10)).unwrap();
+        kept.until("the keeper's end", || {
+            client::status(&kept.dir).is_err().then_some(())
+        });
+        assert!(!alive(pid) && client::is_stopped(&kept.dir));
+    }
+    assert_eq!(
+        fs::read_to_string(kept.dir.join("exits"))
+            .unwrap()
+            .lines()
+            .count(),
+        1
+    );
+}
+
+#[test]
 fn the_digest_is_what_lay_beside_the_tree_at_the_start() {
     let kept = Kept::new("exec sleep 100", |spec| {
         spec.digest_file = Some(spec.cwd.join("digest"));

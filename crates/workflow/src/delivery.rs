@@ -3,9 +3,27 @@
 //! Owns the file's form, its defaults and its diagnostics (`P01xx`). It decides nothing about a deployment:
 //! what comes out is an [`EnvironmentPlan`], with every default filled in, which is frozen into a release.
 
+mod defaults;
+mod environment;
+mod init;
+mod model;
+mod parse;
 mod plan;
+mod reader;
+mod service;
+mod unit;
+mod verify;
 
+pub use init::init;
+pub use model::{Delivery, Environment, Notification, Notify, Service, Settings};
+pub use parse::parse;
 pub use plan::{
     ArtifactSource, Before, Canary, Check, EnvironmentPlan, GuardPlan, HealthPlan, ServicePlan, StopPlan,
-    Strategy, Undecided,
+    Strategy, Undecided, plan,
 };
+
+/// Where the file stands in a project.
+pub const FILE_NAME: &str = "pilotage.yml";
+
+#[cfg(test)]
+mod tests;

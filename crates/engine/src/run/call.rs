@@ -102,7 +102,9 @@ impl Run {
                 conclusion = Conclusion::Failure;
             }
         }
-        self.end_job(job, conclusion, None, turn);
+        let skipped = conclusion == Conclusion::Skipped;
+        let reason = skipped.then(|| "every job of the called workflow was skipped".to_owned());
+        self.end_job(job, conclusion, reason, turn);
     }
 
     fn call_outputs(&self, frame: usize) -> Result<IndexMap<String, String>, String> {

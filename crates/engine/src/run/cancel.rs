@@ -37,10 +37,8 @@ impl Run {
         self.cancellation = Some(Cancellation { by, force });
         let held = matches!(self.state, RunState::Held { .. });
         self.state = RunState::Active;
+        // A called workflow whose caller still waits in a re-run is asked as well; in all others nothing is open.
         for frame in 0..self.frames.len() {
-            if !self.is_live(frame) {
-                continue;
-            }
             for job in self.open_jobs(frame) {
                 if held {
                     self.end_job(job, Conclusion::Cancelled, Some(reason.clone()), turn);

@@ -1,12 +1,11 @@
 //! Whether a job runs, once its needs are done, and into which jobs it unfolds.
 
-use super::scope::{Ancestry, truthy};
+use super::scope::Ancestry;
 use super::state::{Job, JobState, Leg, Node, NodeState, Plan};
 use super::{JOBS_MAX, Run, Turn};
 use crate::ids::Fence;
 use indexmap::IndexMap;
 use pilotage_api::runner::Conclusion;
-use pilotage_workflow::expr::Scope;
 use pilotage_workflow::model::{Condition, Job as Definition, Workflow};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
@@ -61,11 +60,7 @@ impl Run {
             key: key.to_owned(),
             name,
             attempt: self.attempt,
-            leg: Leg {
-                matrix: None,
-                index: 0,
-                total: 1,
-            },
+            leg: Leg::only(),
             plan: Plan::default(),
             state: JobState::Waiting,
             fence: Fence(1),
@@ -81,9 +76,11 @@ impl Run {
         self.jobs.len() - 1
     }
 
+    /// Whether everything that a node depends on has ended. A need may end before its own needs do, by being
+    /// cancelled while it waits: a job with `always()` after it still comes last.
     pub(super) fn needs_are_done(&self, frame: usize, node: usize) -> bool {
         let nodes = &self.frames[frame].nodes;
-        self.needs(frame, node)
+        self.ancestors(frame, node)
             .into_iter()
             .all(|need| matches!(nodes[need].state, NodeState::Done(_)))
     }
@@ -134,8 +131,8 @@ impl Run {
         };
         let scope = self.node_scope(frame, node).with_status(ancestry);
         match condition.expr.evaluate(&scope) {
-            Ok(value) if truthy(&value) => Verdict::Run,
-            Ok(_) => Verdict::Skip(why_false(condition, &scope)),
+            Ok(value) if value.is_truthy() => Verdict::Run,
+            Ok(_) => Verdict::Skip(condition.expr.explain(&scope)),
             Err(error) => Verdict::Fail(format!(
                 "`if: {}` cannot be evaluated: {error}",
                 condition.expr.text
@@ -223,10 +220,4 @@ impl Run {
             }
         }
     }
-}
-
-/// Why a condition is false, with the values it saw.
-fn why_false(condition: &Condition, scope: &dyn Scope) -> String {
-    let _ = scope;
-    format!("`{}` is false", condition.expr.text)
 }

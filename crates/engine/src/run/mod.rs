@@ -14,7 +14,6 @@ mod decide;
 mod event;
 mod inputs;
 mod invariants;
-mod matrix;
 mod plan;
 mod rerun;
 mod scope;
@@ -138,7 +137,8 @@ impl Run {
         run.add_frame(None, run.spec.inputs.clone(), Arc::clone(&workflow));
         run.begin(&workflow, &mut turn);
         run.settle(&mut turn);
-        Ok((run.clone(), run.seal(turn)))
+        let effects = run.seal(turn);
+        Ok((run, effects))
     }
 
     /// Reads a stored run.

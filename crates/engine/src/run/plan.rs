@@ -1,12 +1,12 @@
 //! What is worked out for a job when its needs are done: its name, labels, environment, limits and gates.
 
-use super::matrix;
-use super::scope::{JobScope, to_object, truthy};
+use super::scope::{JobScope, to_object};
 use super::state::{Gate, Leg, Plan};
 use super::{Run, state::Job};
 use pilotage_api::runner::JobSpec;
 use pilotage_workflow::expr::{Expr, ExprError, Part, Scope, Template, Value};
-use pilotage_workflow::model::{Concurrency, Job as Definition, JobKind, StepsJob, Tree};
+use pilotage_workflow::matrix;
+use pilotage_workflow::model::{Concurrency, Job as Definition, JobKind, StepsJob, Strategy, Tree};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,33 +26,64 @@ impl Run {
         definition: &Definition,
     ) -> Result<Vec<Leg>, String> {
         let Some(strategy) = &definition.strategy else {
-            return Ok(vec![Leg {
-                matrix: None,
-                index: 0,
-                total: 1,
-            }]);
+            return Ok(vec![Leg::only()]);
         };
-        let scope = self.node_scope(frame, node);
-        let fail_fast = boolean(strategy.fail_fast.as_ref(), &scope, true, "fail-fast")?;
-        let max_parallel = match &strategy.max_parallel {
-            None => None,
-            Some(tree) => Some(whole(number(tree, &scope, "max-parallel")?, "max-parallel")?),
-        };
-        let combinations = match &strategy.matrix {
-            None => vec![None],
-            Some(tree) => {
-                let value = tree.evaluate(&scope).map_err(|e| says("strategy.matrix", &e))?;
-                matrix::combinations(&value)?.into_iter().map(Some).collect()
+        let strategy = self.strategy(frame, node, strategy)?;
+        let legs = match &strategy.matrix {
+            None => vec![Leg::only()],
+            Some(value) => {
+                let legs = matrix::expand(value)?;
+                let total = legs.len();
+                let leg = |(index, leg): (usize, matrix::Leg)| Leg {
+                    matrix: Some(
+                        leg.values
+                            .iter()
+                            .map(|(name, value)| (name.to_owned(), Json::from(value)))
+                            .collect(),
+                    ),
+                    suffix: leg.name,
+                    index,
+                    total,
+                };
+                legs.into_iter().enumerate().map(leg).collect()
             }
         };
-        self.frames[frame].nodes[node].fail_fast = fail_fast;
-        self.frames[frame].nodes[node].max_parallel = max_parallel;
-        let total = combinations.len();
-        Ok(combinations
-            .into_iter()
-            .enumerate()
-            .map(|(index, matrix)| Leg { matrix, index, total })
-            .collect())
+        if legs.is_empty() {
+            return Err("the matrix has no combination: `exclude` takes all of them away".to_owned());
+        }
+        self.frames[frame].nodes[node].fail_fast = strategy.fail_fast;
+        self.frames[frame].nodes[node].max_parallel = strategy.max_parallel;
+        Ok(legs)
+    }
+
+    fn strategy(&self, frame: usize, node: usize, strategy: &Strategy) -> Result<Evaluated, String> {
+        let scope = self.node_scope(frame, node);
+        let evaluate = |tree: &Option<Tree>, key: &str| match tree {
+            None => Ok(None),
+            Some(tree) => tree.evaluate(&scope).map(Some).map_err(|e| says(key, &e)),
+        };
+        let (matrix, fail_fast, max_parallel) = match &strategy.whole {
+            None => (
+                evaluate(&strategy.matrix, "strategy.matrix")?,
+                evaluate(&strategy.fail_fast, "fail-fast")?,
+                evaluate(&strategy.max_parallel, "max-parallel")?,
+            ),
+            Some(_) => match evaluate(&strategy.whole, "strategy")? {
+                Some(Value::Object(whole)) => {
+                    let part = |key: &str| whole.get(key).cloned();
+                    (part("matrix"), part("fail-fast"), part("max-parallel"))
+                }
+                _ => return Err("`strategy` is not a map".to_owned()),
+            },
+        };
+        Ok(Evaluated {
+            matrix: matrix.filter(|value| !matches!(value, Value::Null)),
+            fail_fast: fail_fast.map_or(Ok(true), |value| truth(&value, true, "fail-fast"))?,
+            max_parallel: match max_parallel {
+                None | Some(Value::Null) => None,
+                Some(value) => Some(whole(amount(&value, "max-parallel")?, "max-parallel")?),
+            },
+        })
     }
 
     /// The name and the plan of a job whose leg is set.
@@ -122,7 +153,7 @@ impl Run {
         let base = if given.trim().is_empty() { key } else { &given };
         let names_leg = definition.name.as_ref().is_some_and(mentions_leg);
         let name = match &leg.matrix {
-            Some(combination) if !names_leg => matrix::leg_name(base, combination),
+            Some(_) if !names_leg && !leg.suffix.is_empty() => format!("{base} {}", leg.suffix),
             _ => base.clone(),
         };
         Ok(self.with_caller(*frame, &name))
@@ -196,6 +227,13 @@ impl Run {
             format!("event {event}, needs {}", needs.join(", "))
         }
     }
+}
+
+/// A strategy's values.
+struct Evaluated {
+    matrix: Option<Value>,
+    fail_fast: bool,
+    max_parallel: Option<usize>,
 }
 
 fn plan_steps(plan: &mut Plan, job: &StepsJob, scope: &JobScope) -> Result<(), String> {
@@ -297,18 +335,24 @@ fn label_list(value: &Json) -> Result<Vec<String>, String> {
 fn boolean(tree: Option<&Tree>, scope: &dyn Scope, default: bool, key: &str) -> Result<bool, String> {
     match tree {
         None => Ok(default),
-        Some(tree) => match tree.evaluate(scope).map_err(|e| says(key, &e))? {
-            Value::Null => Ok(default),
-            Value::Bool(value) => Ok(value),
-            other if key == "concurrency.cancel-in-progress" => Ok(truthy(&other)),
-            other => Err(format!("`{key}` is `{}`, not true or false", other.to_text())),
-        },
+        Some(tree) => truth(&tree.evaluate(scope).map_err(|e| says(key, &e))?, default, key),
+    }
+}
+
+fn truth(value: &Value, default: bool, key: &str) -> Result<bool, String> {
+    match value {
+        Value::Null => Ok(default),
+        Value::Bool(value) => Ok(*value),
+        other => Err(format!("`{key}` is `{}`, not true or false", other.to_text())),
     }
 }
 
 fn number(tree: &Tree, scope: &dyn Scope, key: &str) -> Result<f64, String> {
-    let value = tree.evaluate(scope).map_err(|e| says(key, &e))?;
-    let number = match &value {
+    amount(&tree.evaluate(scope).map_err(|e| says(key, &e))?, key)
+}
+
+fn amount(value: &Value, key: &str) -> Result<f64, String> {
+    let number = match value {
         Value::Number(number) => Some(*number),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,

@@ -79,17 +79,6 @@ impl Ancestry {
     }
 }
 
-/// Whether GitHub takes a value as true.
-pub(super) fn truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(b) => *b,
-        Value::Number(n) => *n != 0.0 && !n.is_nan(),
-        Value::String(s) => !s.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
-    }
-}
-
 pub(super) fn to_object(map: &Map<String, Json>) -> Value {
     let mut object = Object::new();
     for (name, value) in map {

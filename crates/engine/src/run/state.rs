@@ -69,8 +69,23 @@ pub(super) struct Job {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Leg {
     pub(super) matrix: Option<Map<String, Json>>,
+    /// `(18, linux)`, put behind the job's name; may be empty.
+    #[serde(default)]
+    pub(super) suffix: String,
     pub(super) index: usize,
     pub(super) total: usize,
+}
+
+impl Leg {
+    /// That of a job without a matrix.
+    pub(super) fn only() -> Self {
+        Self {
+            matrix: None,
+            suffix: String::new(),
+            index: 0,
+            total: 1,
+        }
+    }
 }
 
 /// What was worked out for a job when its needs were done.

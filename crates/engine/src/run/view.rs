@@ -213,10 +213,7 @@ impl Run {
     fn why_of(&self, job: &Job) -> Option<String> {
         match &job.state {
             JobState::Waiting => self.why_node_waits(job.frame, job.node),
-            JobState::Slot => {
-                let max = self.frames[job.frame].nodes[job.node].max_parallel;
-                max.map(|max| format!("waits for its turn: max-parallel is {max}"))
-            }
+            JobState::Slot => Some(self.why_slot_waits(job)),
             JobState::Gate {
                 reason: Some(reason), ..
             } => Some(reason.clone()),
@@ -238,6 +235,18 @@ impl Run {
                 ..
             } => job.reason.as_ref().map(|reason| format!("skipped: {reason}")),
             JobState::Done { .. } => job.reason.clone(),
+        }
+    }
+
+    fn why_slot_waits(&self, job: &Job) -> String {
+        let frame = &self.frames[job.frame];
+        match (&self.state, frame.caller) {
+            (RunState::Held { .. }, _) => self.why().unwrap_or_default(),
+            (_, Some(caller)) if !self.is_live(job.frame) => format!("waits for {}", self.jobs[caller].name),
+            _ => match frame.nodes[job.node].max_parallel {
+                Some(max) => format!("waits for its turn: max-parallel is {max}"),
+                None => "is about to start".to_owned(),
+            },
         }
     }
 

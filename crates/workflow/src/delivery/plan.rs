@@ -1,6 +1,8 @@
 //! What is to stand in an environment, with every default filled in. Stored with a release and sent between
 //! our processes: fields are added, never renamed.
 
+use super::defaults;
+use super::model::{Delivery, Environment, Service};
 use serde::{Deserialize, Serialize};
 
 /// One environment of `pilotage.yml`, resolved: what `pilotage debug plan ENV` prints.
@@ -140,4 +142,57 @@ pub struct Check {
     /// Members that the answer's JSON must have; it may have more.
     pub json: Option<serde_json::Value>,
     pub within_ms: u64,
+}
+
+/// Resolves one environment; none where the file has no environment of that name.
+#[must_use]
+pub fn plan(delivery: &Delivery, environment: &str) -> Option<EnvironmentPlan> {
+    let here = delivery.environments.get(environment)?;
+    let settings = delivery.settings.with(&here.settings);
+    let services = delivery
+        .services
+        .values()
+        .filter_map(|service| service_plan(delivery, here, service));
+    let own_url = || here.services.values().find_map(|s| s.url.as_ref());
+    Some(EnvironmentPlan {
+        environment: environment.to_owned(),
+        url: here.url.as_ref().or_else(own_url)?.value.clone(),
+        services: services.collect(),
+        strategy: defaults::strategy(&settings),
+        guard: defaults::guard(&settings.guard),
+        verify: here.verify.clone().unwrap_or_default(),
+        keep: settings.keep.unwrap_or(defaults::KEEP),
+    })
+}
+
+fn service_plan(delivery: &Delivery, environment: &Environment, service: &Service) -> Option<ServicePlan> {
+    let here = environment.services.get(&service.name.value);
+    let mut settings = delivery
+        .settings
+        .with(&service.settings)
+        .with(&environment.settings);
+    if let Some(here) = here {
+        settings = settings.with(&here.settings);
+    }
+    let url = here.and_then(|h| h.url.as_ref()).or(environment.url.as_ref())?;
+    Some(ServicePlan {
+        name: service.name.value.clone(),
+        source: service.source.clone(),
+        run: service.run.clone(),
+        prepare: service.prepare.clone(),
+        before: service.before.clone(),
+        path: service
+            .path
+            .as_ref()
+            .map_or(defaults::PATH, |p| &p.value)
+            .to_owned(),
+        url: url.value.clone(),
+        replicas: settings.replicas.unwrap_or(defaults::REPLICAS),
+        health: defaults::health(&settings.health),
+        stop: defaults::stop(&settings.stop),
+        memory_bytes: settings.memory_bytes,
+        env: settings.env,
+        after: service.after.iter().map(|a| a.value.clone()).collect(),
+        assets: service.assets.clone(),
+    })
 }

@@ -79,6 +79,7 @@ pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) 
             "no event starts this workflow: the key `on` is missing",
         );
     }
+    reader.diagnostics.sort_by_key(|d| d.span);
     (Some(workflow), reader.diagnostics)
 }
 

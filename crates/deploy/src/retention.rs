@@ -1,0 +1,76 @@
+//! Removes replicas and releases that nothing needs any more.
+//!
+//! What is needed is given; what a kept or a living replica executes is needed, too. Nothing that is needed is ever
+//! touched, and what was removed is told.
+
+use crate::error::{DeployError, blocking};
+use crate::local::{Local, remove_tree};
+use std::collections::HashSet;
+use std::fs;
+
+/// What must stay.
+#[derive(Clone, Debug, Default)]
+pub struct Needed {
+    /// Digests.
+    pub releases: HashSet<String>,
+    /// Names of replicas.
+    pub replicas: HashSet<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub releases: Vec<String>,
+    pub replicas: Vec<String>,
+}
+
+impl Local {
+    /// Stops and removes every replica that is not needed, and then every release that neither is needed nor
+    /// executed by a replica that is left. What could not be stopped stays, with its release.
+    ///
+    /// `needed` must name what deployments under way are about to use.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or removed.
+    pub async fn retain(&self, needed: Needed) -> Result<Removed, DeployError> {
+        let mut removed = Removed::default();
+        let local = self.clone();
+        for placed in blocking(move || local.placed()).await? {
+            let id = placed.id.to_string();
+            if needed.replicas.contains(&id) {
+                continue;
+            }
+            self.stop_replica(&placed.id).await?;
+            let (_alone, dir) = (self.alone(format!("replica {id}")).await, self.replica_dir(&id)?);
+            blocking(move || remove_tree(&dir)).await?;
+            removed.replicas.push(id);
+        }
+        for digest in self.unneeded_releases(&needed).await? {
+            let _alone = self.alone(format!("release {digest}")).await;
+            let dir = self.release_dir(&digest)?;
+            // Out of the way at once, so that a half removed one is never taken for whole.
+            let trash = dir.with_file_name(format!(".{digest}.new"));
+            blocking(move || {
+                remove_tree(&trash)?;
+                fs::rename(&dir, &trash).map_err(DeployError::path("move away", &dir))?;
+                remove_tree(&trash)
+            })
+            .await?;
+            removed.releases.push(digest);
+        }
+        Ok(removed)
+    }
+
+    async fn unneeded_releases(&self, needed: &Needed) -> Result<Vec<String>, DeployError> {
+        let (local, needed) = (self.clone(), needed.releases.clone());
+        blocking(move || {
+            let used: HashSet<String> = local.placed()?.into_iter().map(|placed| placed.digest).collect();
+            let dir = local.releases();
+            let entries = fs::read_dir(&dir).map_err(DeployError::path("read", &dir))?;
+            let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
+            Ok(names
+                .filter(|n| !n.starts_with('.') && !used.contains(n) && !needed.contains(n))
+                .collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,243 @@
+//! The root of `pilotage.yml`, and the checks across its parts.
+
+use super::model::{Delivery, Environment, Notification, Notify, Settings};
+use super::reader::Reader;
+use super::{defaults, environment, service, verify};
+use crate::diagnostic::Diagnostic;
+use crate::parse::closest;
+use crate::source::{Source, Span};
+use crate::yaml::{self, Node};
+use indexmap::IndexMap;
+use std::sync::Arc;
+
+const KEYS: &[&str] = &[
+    "services",
+    "environments",
+    "verify",
+    "notify",
+    "strategy",
+    "guard",
+    "replicas",
+    "keep",
+    "health",
+    "stop",
+    "memory",
+    "env",
+];
+const EVENTS: &[&str] = &[
+    "live",
+    "rolled-back",
+    "waiting",
+    "aborted",
+    "failed",
+    "needs-attention",
+];
+
+/// Reads a `pilotage.yml`. The model may be used only if no diagnostic is an error.
+#[must_use]
+pub fn parse(source: &Arc<Source>) -> (Option<Delivery>, Vec<Diagnostic>) {
+    let (root, diagnostics) = yaml::parse(source);
+    let broken = !diagnostics.is_empty();
+    let mut reader = Reader { source, diagnostics };
+    let Some(root) = root else {
+        if !broken {
+            reader.error(
+                "P0102",
+                Span::default(),
+                "the file is empty, it needs `services` and `environments`",
+            );
+        }
+        return (None, reader.diagnostics);
+    };
+    let mut delivery = Delivery {
+        source: Arc::clone(source),
+        settings: Settings::default(),
+        services: IndexMap::new(),
+        environments: IndexMap::new(),
+        notify: Vec::new(),
+    };
+    let fields = reader.fields(&root, KEYS, "`pilotage.yml`");
+    let checks = root
+        .get("verify")
+        .map(|n| verify::named(&mut reader, n))
+        .unwrap_or_default();
+    for field in &fields {
+        match field.key {
+            "services" => {
+                for (name, value) in reader.named(field.value, "a service") {
+                    if let Some(service) = service::read(&mut reader, name, value) {
+                        delivery.services.insert(service.name.value.clone(), service);
+                    }
+                }
+            }
+            "environments" => {
+                for (name, value) in reader.named(field.value, "an environment") {
+                    let environment = environment::read(&mut reader, name, value, &checks);
+                    delivery
+                        .environments
+                        .insert(environment.name.value.clone(), environment);
+                }
+            }
+            "notify" => delivery.notify = notify(&mut reader, field.value),
+            "verify" => {}
+            _ => service::setting(&mut reader, field, &mut delivery.settings),
+        }
+    }
+    for key in ["services", "environments"] {
+        if root
+            .get(key)
+            .is_none_or(|n| n.is_null() || n.entries().is_some_and(<[_]>::is_empty))
+        {
+            let span = reader.head(&root);
+            reader.error("P0102", span, format!("`pilotage.yml` needs `{key}`"));
+        }
+    }
+    let declared: Vec<String> = root
+        .get("services")
+        .and_then(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|e| e.key.text().map(|t| t.to_string()))
+        .collect();
+    order(&mut reader, &delivery, &declared);
+    for environment in delivery.environments.values() {
+        places(&mut reader, &delivery, environment, &declared);
+    }
+    reader.diagnostics.sort_by_key(|d| d.span);
+    (Some(delivery), reader.diagnostics)
+}
+
+/// `after` names services, and leads to no circle.
+fn order(reader: &mut Reader<'_>, delivery: &Delivery, declared: &[String]) {
+    for service in delivery.services.values() {
+        for after in service.after.iter().filter(|a| !declared.contains(&a.value)) {
+            let help = closest(&after.value, declared.iter().map(String::as_str))
+                .map(|n| format!("did you mean `{n}`?"));
+            reader
+                .error(
+                    "P0103",
+                    after.span,
+                    format!("there is no service `{}`", after.value),
+                )
+                .help = help;
+        }
+    }
+    // What waits for nothing that is left is taken away; the rest is on a circle or waits for one.
+    let mut left: Vec<_> = delivery.services.values().collect();
+    loop {
+        let names: Vec<&str> = left.iter().map(|s| s.name.value.as_str()).collect();
+        let before = left.len();
+        left.retain(|s| s.after.iter().any(|a| names.contains(&a.value.as_str())));
+        if left.len() == before {
+            break;
+        }
+    }
+    let names: Vec<&str> = left.iter().map(|s| s.name.value.as_str()).collect();
+    for service in &left {
+        for after in service.after.iter().filter(|a| names.contains(&a.value.as_str())) {
+            let message = format!(
+                "`{}` goes live after `{}`, which waits for it",
+                service.name.value, after.value
+            );
+            reader.error("P0104", after.span, message);
+        }
+    }
+}
+
+/// Every service of an environment has a place of its own: a URL and a path.
+fn places(reader: &mut Reader<'_>, delivery: &Delivery, environment: &Environment, declared: &[String]) {
+    for (name, here) in environment.services.iter().filter(|(n, _)| !declared.contains(n)) {
+        let help = closest(name, declared.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        reader
+            .error("P0103", here.span, format!("there is no service `{name}`"))
+            .help = help;
+    }
+    let mut taken: Vec<(String, &str, &str)> = Vec::new();
+    for service in delivery.services.values() {
+        let name = service.name.value.as_str();
+        let own = environment.services.get(name).and_then(|here| here.url.as_ref());
+        let Some(url) = own.or(environment.url.as_ref()) else {
+            let span = environment.name.span;
+            let message = format!(
+                "the environment `{}` needs `url`, where it is reached",
+                environment.name.value
+            );
+            let repeated = |d: &Diagnostic| d.span == span && d.message == message;
+            if !reader
+                .diagnostics
+                .iter()
+                .any(|d| repeated(d) || d.code == "P0109" || d.code == "P0110")
+            {
+                reader.error("P0102", span, message).help = Some("url: http://localhost:8080".to_owned());
+            }
+            continue;
+        };
+        let path = service.path.as_ref().map_or(defaults::PATH, |p| p.value.as_str());
+        if let Some((_, _, other)) = taken.iter().find(|(u, p, _)| *u == url.value && *p == path) {
+            let span = service.path.as_ref().map_or(service.name.span, |p| p.span);
+            let message = format!(
+                "`{name}` and `{other}` both answer `{path}` of {} in `{}`",
+                url.value, environment.name.value
+            );
+            reader.error("P0108", span, message).help =
+                Some("give one of them a `path` of its own".to_owned());
+            continue;
+        }
+        taken.push((url.value.clone(), path, name));
+    }
+}
+
+fn notify(reader: &mut Reader<'_>, node: &Node) -> Vec<Notification> {
+    let Some(items) = node.items() else {
+        if !node.is_null() {
+            reader.unexpected(node, "a list");
+        }
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for item in items {
+        let mut to = None;
+        let mut on = Vec::new();
+        for field in reader.fields(
+            item,
+            &["slack", "email", "pagerduty", "webhook", "on"],
+            "a notification",
+        ) {
+            if field.key == "on" {
+                on = events(reader, field.value);
+                continue;
+            }
+            let address = reader.template(field.value);
+            to = address.map(|a| match field.key {
+                "slack" => Notify::Slack(a),
+                "email" => Notify::Email(a),
+                "pagerduty" => Notify::PagerDuty(a),
+                _ => Notify::Webhook(a),
+            });
+        }
+        let span = reader.head(item);
+        match to {
+            Some(to) => all.push(Notification { span, to, on }),
+            None if item.entries().is_some_and(|e| e.len() <= 1) => {
+                reader.error(
+                    "P0102",
+                    span,
+                    "a notification needs `slack`, `email`, `pagerduty` or `webhook`",
+                );
+            }
+            None => {}
+        }
+    }
+    all
+}
+
+fn events(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
+    let names = service::names(reader, node);
+    for name in names.iter().filter(|n| !EVENTS.contains(&n.value.as_str())) {
+        let help = closest(&name.value, EVENTS.iter().copied()).map(|e| format!("did you mean `{e}`?"));
+        let message = format!("there is no event `{}`", name.value);
+        reader.error("P0103", name.span, message).help =
+            help.or_else(|| Some(format!("known: {}", EVENTS.join(", "))));
+    }
+    names.into_iter().map(|n| n.value).collect()
+}
