@@ -120,7 +120,8 @@ impl Local {
         let (dir, keeper) = (self.proxy_dir(), self.proxy_keeper());
         create_private(&keeper)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        if !keeper.join("spec").exists() {
+        // A living keeper goes on with what it read; for the next one, we may lie elsewhere than before.
+        if client::status(&keeper).is_err() {
             let spec = Spec {
                 argv: vec![text(&self.inner.exe), "proxy".to_owned(), text(&dir)],
                 cwd: dir,

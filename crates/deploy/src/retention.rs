@@ -7,6 +7,11 @@ use crate::error::{DeployError, blocking};
 use crate::local::{Local, remove_tree};
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A deployment ends long before that.
+const BEFORE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What must stay.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +62,36 @@ impl Local {
             .await?;
             removed.releases.push(digest);
         }
+        self.remove_remains().await?;
         Ok(removed)
+    }
+
+    /// What interrupted attempts left, and the results of commands that nobody will ask for again.
+    async fn remove_remains(&self) -> Result<(), DeployError> {
+        let names = |dir: PathBuf| {
+            let entries = fs::read_dir(&dir).map_err(DeployError::path("read", &dir))?;
+            Ok(entries.flatten().map(|e| e.path()).collect::<Vec<PathBuf>>())
+        };
+        for path in names(self.releases())? {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if let Some(digest) = name.strip_prefix('.').and_then(|n| n.strip_suffix(".new")) {
+                let _alone = self.alone(format!("release {digest}")).await;
+                blocking(move || remove_tree(&path)).await?;
+            }
+        }
+        for path in names(self.before())? {
+            let modified = fs::metadata(&path).and_then(|m| m.modified()).ok();
+            if modified
+                .and_then(|m| m.elapsed().ok())
+                .is_some_and(|age| age > BEFORE_KEPT)
+            {
+                blocking(move || remove_tree(&path)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn unneeded_releases(&self, needed: &Needed) -> Result<Vec<String>, DeployError> {

@@ -630,6 +630,11 @@ async fn only_what_nothing_needs_is_removed() {
     for digest in ["sha256:old", "sha256:wanted"] {
         target.local.ensure_release(target.release(digest)).await.unwrap();
     }
+    let half = target
+        .root
+        .path()
+        .join("data/deploy/releases/.sha256:half.new/tree");
+    fs::create_dir_all(&half).unwrap();
     let kept = target.start("sleep 100").await;
     let mut old = spec("old", "sleep 100");
     old.digest = "sha256:old".into();
@@ -651,6 +656,7 @@ async fn only_what_nothing_needs_is_removed() {
         (vec!["sha256:old".to_owned()], vec![old.id.to_string()])
     );
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    assert!(!half.exists());
     assert!(target.local.has_release(DIGEST) && target.local.has_release("sha256:wanted"));
     assert_eq!(target.one().await.placed, kept);
     assert_eq!(target.local.retain(needed).await.unwrap(), Default::default());

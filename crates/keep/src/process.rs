@@ -9,6 +9,7 @@ use crate::spec::Spec;
 use crate::sys;
 use crate::text;
 use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::stat::{Mode, umask};
@@ -131,7 +132,8 @@ impl Process {
         let same = u32::try_from(record.identity.pid)
             .is_ok_and(|pid| Identity::of(pid).is_ok_and(|now| now == record.identity));
         match pidfd {
-            Ok(pidfd) if same => {
+            // Where nobody waits for orphans, one that has ended keeps its number as a zombie.
+            Ok(pidfd) if same && !has_ended(&pidfd) => {
                 let (identity, digest) = (record.identity, record.digest);
                 (
                     Some(Process {
@@ -167,6 +169,11 @@ impl Process {
             _ => ExitKind::Unknown,
         }
     }
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// Runs in the new process, between fork and exec.
