@@ -9,6 +9,7 @@ mod back;
 mod event;
 mod forward;
 mod invariants;
+mod plan;
 mod table;
 mod view;
 
@@ -16,6 +17,7 @@ pub use event::{
     DeploymentEffect, DeploymentEvent, DeploymentSpec, EffectKind, EffectResult, Guard, IllegalEvent, Kind,
     Moment, Outcome, Plan, Release, Replica, RulesAnswer, Service, Standing, Step, Strategy, Undecided,
 };
+pub use plan::{Floor, PlanError, listen_address};
 pub use view::{DeploymentView, ServiceView};
 
 use crate::time::Timestamp;
