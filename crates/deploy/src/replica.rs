@@ -4,7 +4,7 @@
 //! before the keeper starts; so whatever interrupts us, a repeated start finds the same port and the same process.
 
 use crate::error::{DeployError, blocking};
-use crate::local::{Local, create_private, write_durable};
+use crate::local::{Local, create_private, remove_tree, write_durable};
 use crate::{port, release};
 use nix::sys::signal::Signal;
 use pilotage_api::proxy;
@@ -220,7 +220,7 @@ impl Local {
         Ok(placed)
     }
 
-    fn placed_at(&self, dir: &Path) -> Option<Placed> {
+    pub(crate) fn placed_at(&self, dir: &Path) -> Option<Placed> {
         serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
     }
 
@@ -325,6 +325,15 @@ impl Local {
         };
         let within = Duration::from_millis(placed.grace_ms).saturating_add(STOP_SLACK);
         client::end(&self.inner.exe, &dir, within).map_err(DeployError::keep(format!("stop replica {id}")))
+    }
+
+    /// Ends what may still live there, and removes the folder.
+    pub(crate) fn remove_replica(&self, dir: &Path) -> Result<(), DeployError> {
+        if dir.join("spec").exists() {
+            let ended = client::end(&self.inner.exe, dir, STOP_SLACK);
+            ended.map_err(DeployError::keep(format!("end what runs in {}", dir.display())))?;
+        }
+        remove_tree(dir)
     }
 
     fn observe_one(&self, placed: Placed) -> Option<ReplicaState> {

@@ -46,7 +46,8 @@ impl Local {
             }
             self.stop_replica(&placed.id).await?;
             let (_alone, dir) = (self.alone(format!("replica {id}")).await, self.replica_dir(&id)?);
-            blocking(move || remove_tree(&dir)).await?;
+            let local = self.clone();
+            blocking(move || local.remove_replica(&dir)).await?;
             removed.replicas.push(id);
         }
         for digest in self.unneeded_releases(&needed).await? {
@@ -81,6 +82,23 @@ impl Local {
                 let _alone = self.alone(format!("release {digest}")).await;
                 blocking(move || remove_tree(&path)).await?;
             }
+        }
+        for path in names(self.replicas())? {
+            let id = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let _alone = self.alone(format!("replica {id}")).await;
+            let local = self.clone();
+            // Without its `replica.json` it is of a start, or a removal, that did not come to its end.
+            blocking(move || {
+                if local.placed_at(&path).is_some() {
+                    Ok(())
+                } else {
+                    local.remove_replica(&path)
+                }
+            })
+            .await?;
         }
         for path in names(self.before())? {
             let modified = fs::metadata(&path).and_then(|m| m.modified()).ok();

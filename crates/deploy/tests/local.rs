@@ -489,6 +489,33 @@ async fn a_taken_port_is_left_to_who_has_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_was_cut_off_anywhere_is_finished() {
+    let target = Target::with_release().await;
+    let whole = target.start("sleep 100").await;
+    target.local.stop_replica(&whole.id.to_string()).await.unwrap();
+    let files = ["replica.json", "spec"];
+    for left in 0..=files.len() {
+        let mut spec = spec("one", "sleep 100");
+        spec.id.ordinal = 10 + u32::try_from(left).unwrap();
+        let dir = target
+            .root
+            .path()
+            .join("data/deploy/replicas")
+            .join(spec.id.to_string());
+        fs::create_dir(&dir).unwrap();
+        for file in &files[..left] {
+            fs::copy(target.keeper_dir(&whole).join(file), dir.join(file)).unwrap();
+        }
+        let placed = target.local.start_replica(spec).await.unwrap();
+        assert_eq!(left > 0, placed.address == whole.address, "{placed:?}");
+        let running = pilotage_keep::client::status(&dir).unwrap();
+        assert_eq!(running.state, State::Running);
+        pilotage_keep::client::end(Path::new(EXE), &dir, Duration::from_secs(10)).unwrap();
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stopped_replica_stays_so_until_it_is_started() {
     let target = Target::with_release().await;
     let placed = target
@@ -635,7 +662,15 @@ async fn only_what_nothing_needs_is_removed() {
         .path()
         .join("data/deploy/releases/.sha256:half.new/tree");
     fs::create_dir_all(&half).unwrap();
-    let kept = target.start("sleep 100").await;
+    // Its removal was cut off while it lives.
+    let orphan = target.start("echo $$; exec sleep 100").await;
+    let orphan = target.keeper_dir(&orphan);
+    fs::rename(orphan.join("replica.json"), orphan.join("gone")).unwrap();
+    until(|| fs::read_to_string(orphan.join("out")).is_ok_and(|out| out.ends_with('\n')));
+    let orphan_pid = fs::read_to_string(orphan.join("out")).unwrap();
+    let mut kept = spec("one", "sleep 100");
+    kept.id.ordinal = 2;
+    let kept = target.local.start_replica(kept).await.unwrap();
     let mut old = spec("old", "sleep 100");
     old.digest = "sha256:old".into();
     let old = target.local.start_replica(old).await.unwrap();
@@ -656,7 +691,8 @@ async fn only_what_nothing_needs_is_removed() {
         (vec!["sha256:old".to_owned()], vec![old.id.to_string()])
     );
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
-    assert!(!half.exists());
+    assert!(!half.exists() && !orphan.exists());
+    assert!(!Path::new(&format!("/proc/{}", orphan_pid.trim())).exists());
     assert!(target.local.has_release(DIGEST) && target.local.has_release("sha256:wanted"));
     assert_eq!(target.one().await.placed, kept);
     assert_eq!(target.local.retain(needed).await.unwrap(), Default::default());
