@@ -20,3 +20,4 @@ mod program;
 pub mod services;
 pub mod shell;
 mod step;
+pub mod workspace;

@@ -119,6 +119,11 @@ const STEPS: [&str; 9] = [
     "execute it",
 ];
 
+/// By number, from `linux/capability.h`: modules, raw input and output, tracing, administration, reboot, making
+/// devices, overriding and administrating mandatory access control, performance monitoring, BPF, checkpointing.
+/// Reading another process's environment takes any of tracing, administration and performance monitoring.
+const DROPPED_CAPABILITIES: [libc::c_ulong; 11] = [16, 17, 19, 21, 22, 27, 32, 33, 38, 39, 40];
+
 /// What the child needs; raw pointers and numbers only.
 struct Plan {
     path: *const c_char,
@@ -130,6 +135,7 @@ struct Plan {
     cgroup: RawFd,
     landlock: RawFd,
     no_new_privs: bool,
+    drop_capabilities: bool,
     user: Option<User>,
     brand: libc::rlim_t,
     failure: Failure,
@@ -176,6 +182,7 @@ pub(super) fn spawn(
         cgroup: rules.cgroup.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         landlock: rules.landlock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         no_new_privs: rules.no_new_privs,
+        drop_capabilities: rules.drop_capabilities,
         user: rules.user,
         brand,
         failure: Failure { step: 0, errno: 0 },
@@ -302,6 +309,12 @@ unsafe fn become_program(plan: &Plan) -> c_int {
                 || libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) != 0
             {
                 return 4;
+            }
+        }
+        if plan.drop_capabilities {
+            // From the bounding set: `execve` gives root no more than that. An old kernel does not know all of them.
+            for capability in DROPPED_CAPABILITIES {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
             }
         }
         if plan.no_new_privs && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {

@@ -234,7 +234,7 @@ async fn cancelling_goes_down_the_ladder() {
             "up\n",
         ),
         (
-            "kill -STOP $$ & echo up; wait; sleep 100",
+            "trap '' INT; echo up; kill -STOP $$; sleep 100",
             StopReason::Cancelled,
             137,
             "up\n",
