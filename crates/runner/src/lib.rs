@@ -15,6 +15,7 @@ pub mod hash_files;
 pub mod isolation;
 pub mod job;
 pub mod log;
+pub mod matcher;
 pub mod process;
 mod program;
 pub mod services;

@@ -4,18 +4,21 @@
 //! effect with the line that adds them; everything else when the program has ended, as on GitHub.
 
 use crate::action::ActionError;
-use crate::command::{Commands, Effect};
+use crate::command::{Commands, Effect, MatcherName};
 use crate::contexts::Env;
 use crate::event::JobEvent;
 use crate::files::FileEffects;
 use crate::job::Job;
 use crate::log::{Line, Lines, LogClosed, StepLog};
+use crate::matcher::{MatcherError, Matchers};
 use crate::process::{Output, Program, Stop, StopReason};
 use crate::step::Frame;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
 use pilotage_trust::mask::Masker;
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -223,8 +226,10 @@ impl Reader<'_> {
                     .last_line
                     .push_str(line.text.get(..500).unwrap_or(&line.text));
             }
-            if let Some(annotation) = self.matchers.line(&line.text, self.log.step(), self.workspace) {
-                self.annotate(annotation);
+            if let Some(problem) = self.matchers.line(self.log.step(), &line.text, self.workspace) {
+                self.log.line(&problem.print);
+                self.annotate(problem.annotation);
+                return;
             }
         }
         if let Some(print) = &outcome.print {
@@ -234,18 +239,30 @@ impl Reader<'_> {
             Some(Effect::AddMask(secret)) => self.masker.add(&secret),
             Some(Effect::Annotation(annotation)) => self.annotate(annotation),
             Some(Effect::AddMatcher(path)) => self.add_matcher(&path),
-            Some(Effect::RemoveMatcher(name)) => self.matchers.remove(&name, self.workspace),
+            Some(Effect::RemoveMatcher(MatcherName::Owner(owner))) => self.matchers.remove(&owner),
+            Some(Effect::RemoveMatcher(MatcherName::File(path))) => {
+                let text = matcher_file(&path, self.workspace);
+                self.matcher_done(&path, text.map(|text| self.matchers.remove_all_of(&text)));
+            }
             Some(effect) => self.effects.push(effect),
             None => {}
         }
     }
 
     fn add_matcher(&mut self, path: &str) {
-        if let Err(error) = self.matchers.add_file(path, self.workspace) {
-            let message = format!("cannot add the problem matcher {path}: {error}");
-            self.log.line(&format!("##[error]{message}"));
-            self.left.refused = Some(message);
-        }
+        let text = matcher_file(path, self.workspace);
+        self.matcher_done(path, text.map(|text| self.matchers.add(&text).map(drop)));
+    }
+
+    fn matcher_done(&mut self, path: &str, result: Result<Result<(), MatcherError>, String>) {
+        let error = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error,
+        };
+        let message = format!("cannot take the problem matchers of {path}: {error}");
+        self.log.line(&format!("##[error]{message}"));
+        self.left.refused = Some(message);
     }
 
     fn annotate(&mut self, annotation: Annotation) {
@@ -320,18 +337,20 @@ pub(crate) fn masked(annotation: Annotation, masker: &Masker) -> Annotation {
     }
 }
 
-/// Problem matchers are not read yet.
-#[derive(Default)]
-pub(crate) struct Matchers;
-
-impl Matchers {
-    fn line(&mut self, _: &str, _: u32, _: &Path) -> Option<Annotation> {
-        None
-    }
-
-    fn remove(&mut self, _: &crate::command::MatcherName, _: &Path) {}
-
-    fn add_file(&mut self, _: &str, _: &Path) -> Result<(), String> {
-        Ok(())
-    }
+/// The text of a file with problem matchers, which a step named: not through a pipe or a device, and not endless.
+fn matcher_file(path: &str, workspace: &Path) -> Result<String, String> {
+    let open = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = options.open(workspace.join(path))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > crate::matcher::FILE_BYTES_MAX {
+            return Err(std::io::Error::other("it is no file of at most 1 MiB"));
+        }
+        let mut text = String::new();
+        file.take(crate::matcher::FILE_BYTES_MAX)
+            .read_to_string(&mut text)?;
+        Ok(text)
+    };
+    open().map_err(|error: std::io::Error| error.to_string())
 }
