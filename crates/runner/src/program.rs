@@ -242,7 +242,8 @@ impl Reader<'_> {
             Some(Effect::RemoveMatcher(MatcherName::Owner(owner))) => self.matchers.remove(&owner),
             Some(Effect::RemoveMatcher(MatcherName::File(path))) => {
                 let text = matcher_file(&path, self.workspace);
-                self.matcher_done(&path, text.map(|text| self.matchers.remove_all_of(&text)));
+                let removed = text.map(|text| self.matchers.remove_all_of(&text));
+                self.matcher_done(&path, removed);
             }
             Some(effect) => self.effects.push(effect),
             None => {}
@@ -251,7 +252,8 @@ impl Reader<'_> {
 
     fn add_matcher(&mut self, path: &str) {
         let text = matcher_file(path, self.workspace);
-        self.matcher_done(path, text.map(|text| self.matchers.add(&text).map(drop)));
+        let added = text.map(|text| self.matchers.add(&text).map(drop));
+        self.matcher_done(path, added);
     }
 
     fn matcher_done(&mut self, path: &str, result: Result<Result<(), MatcherError>, String>) {

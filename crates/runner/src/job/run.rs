@@ -5,8 +5,8 @@ use crate::action::{ActionError, Code, Post, javascript, resolve};
 use crate::builtin;
 use crate::files::CommandFiles;
 use crate::log::{JobLog, LogClosed, StepLog};
+use crate::matcher::Matchers;
 use crate::process::{JobProcesses, Stop};
-use crate::program::Matchers;
 use crate::step::{self, Finished, Frame};
 use indexmap::IndexMap;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, JobResult, JobSpec, Report, StepName};
@@ -233,7 +233,7 @@ fn begin(
         env,
         paths: Vec::new(),
         defaults,
-        matchers: Matchers,
+        matchers: Matchers::default(),
         posts: Vec::new(),
         pre_states: IndexMap::new(),
         cancel: host.cancel.child_token(),
