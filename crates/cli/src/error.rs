@@ -78,3 +78,9 @@ impl CommandError {
         }
     }
 }
+
+/// Closes this process's memory and environment to jobs; what serves or leases must not go on without it.
+pub(crate) fn protect() -> CommandResult<()> {
+    pilotage_runner::isolation::protect_this_process()
+        .map_err(|e| CommandError::failed("cannot close this process to others").because(&e))
+}

@@ -53,11 +53,7 @@ pub fn end(exe: &Path, dir: &Path, within: Duration) -> Result<(), KeepError> {
     // With the marker there, a keeper adopts and stops, and starts nothing.
     spawn(exe, dir)?;
     stop(dir, within)?;
-    match exit(dir) {
-        // It ended by itself, having nothing left to keep.
-        Err(KeepError::NotRunning { .. }) => Ok(()),
-        other => other,
-    }
+    exit(dir)
 }
 
 /// Whether the directory's process was asked to stop, and not to start again since.

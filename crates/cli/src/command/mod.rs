@@ -5,6 +5,7 @@ mod debug;
 mod exec;
 mod keep;
 mod lint;
+mod proxy;
 mod simulate;
 
 use crate::error::CommandResult;
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Exec(exec::Exec),
     Lint(lint::Lint),
     Simulate(simulate::Simulate),
+    Proxy(proxy::Proxy),
     Keep(keep::Keep),
     #[command(subcommand)]
     Debug(debug::Debug),
@@ -28,6 +30,7 @@ impl Command {
             Command::Exec(command) => command.run(style),
             Command::Lint(command) => command.run(style),
             Command::Simulate(command) => command.run(),
+            Command::Proxy(command) => command.run(),
             Command::Keep(command) => command.run(),
             Command::Completion(command) => command.run(),
             Command::Debug(command) => command.run(style),

@@ -31,7 +31,6 @@ pub struct World {
     workflow: String,
     secrets: BTreeMap<String, String>,
     pub actions_from: Vec<PathBuf>,
-    pub private: Vec<PathBuf>,
 }
 
 /// What a job said, in order, and what it came to.
@@ -53,7 +52,6 @@ impl World {
             workflow,
             secrets: BTreeMap::new(),
             actions_from: Vec::new(),
-            private: Vec::new(),
         }
     }
 
@@ -95,7 +93,7 @@ impl World {
             services: Services::Local(Local::new(at("artifacts"), at("caches"))),
             checkout: CheckoutSource::WorkingDirectory(at("project")),
             rules: Arc::new(ChildRules::default()),
-            private: self.private.clone(),
+            private: Vec::new(),
             tracking_id: format!(
                 "test-{}-{}",
                 std::process::id(),
