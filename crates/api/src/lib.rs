@@ -2,6 +2,7 @@
 //!
 //! Plain data with serde; no I/O. A field may be added, never renamed: an older process may be on the other side.
 
+pub mod deployment;
 pub mod lease;
 pub mod proxy;
 pub mod rest;
