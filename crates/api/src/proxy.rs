@@ -49,6 +49,29 @@ pub struct Replica {
     pub address: SocketAddr,
 }
 
+/// A replica's name everywhere: its keeper's folder, the route table, the answers' header. `parts` are owner,
+/// project, environment, service and revision, `ordinal` counts from 1. Two replicas never share one: within a
+/// part, a `-` stands only between other plain characters, everything else is escaped as in a URL.
+#[must_use]
+pub fn replica_name(parts: [&str; 5], ordinal: u32) -> String {
+    let mut name = String::new();
+    for part in parts {
+        let bytes = part.as_bytes();
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._".contains(&b);
+        let plain_at = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|b| is_plain(*b));
+        for (at, byte) in bytes.iter().enumerate() {
+            let inner_dash = *byte == b'-' && plain_at(at.checked_sub(1)) && plain_at(Some(at + 1));
+            if inner_dash || is_plain(*byte) && !(at == 0 && *byte == b'.') {
+                name.push(char::from(*byte));
+            } else {
+                name.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        name.push_str("--");
+    }
+    name + &ordinal.to_string()
+}
+
 /// The guard, armed for one deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Armed {

@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum Health {
     Healthy { passes: u32, after: Duration },
     Unhealthy(Unhealthy),
 }
@@ -35,8 +35,8 @@ impl Local {
     /// Probes a replica until it is healthy, its time is up, or its process has crashed too often.
     ///
     /// # Errors
-    /// When there is no such replica. That it is not healthy is a finding.
-    pub async fn probe(&self, replica: &Placed, health: &HealthPlan) -> Result<Finding, DeployError> {
+    /// When there is no such replica. That it is not healthy is an answer.
+    pub async fn probe(&self, replica: &Placed, health: &HealthPlan) -> Result<Health, DeployError> {
         let begun = Instant::now();
         let deadline = begun + Duration::from_millis(health.within_ms);
         let id = replica.id.to_string();
@@ -59,7 +59,7 @@ impl Local {
                 row.ask(replica, health).await;
             }
             if row.passes >= health.passes.max(1) {
-                return Ok(Finding::Healthy {
+                return Ok(Health::Healthy {
                     passes: row.passes,
                     after: begun.elapsed(),
                 });
@@ -80,8 +80,8 @@ impl Local {
         }
     }
 
-    fn unhealthy(&self, id: &str, why: String, begun: Instant) -> Finding {
-        Finding::Unhealthy(Unhealthy {
+    fn unhealthy(&self, id: &str, why: String, begun: Instant) -> Health {
+        Health::Unhealthy(Unhealthy {
             why,
             log: self.last_lines(id),
             after: begun.elapsed(),

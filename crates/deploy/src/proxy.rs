@@ -125,6 +125,7 @@ impl Local {
             let spec = Spec {
                 argv: vec![text(&self.inner.exe), "proxy".to_owned(), text(&dir)],
                 cwd: dir,
+                grace_ms: 40_000,
                 restart_min_ms: 10,
                 restart_max_ms: 5_000,
                 ..Spec::default()

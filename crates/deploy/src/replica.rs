@@ -43,39 +43,15 @@ pub struct ReplicaId {
 }
 
 impl fmt::Display for ReplicaId {
-    /// Its name everywhere: the folder, the route table, the answers' header. Two replicas never share one: within
-    /// a part, a `-` stands only between other characters.
+    /// Its name everywhere: the folder, the route table, the answers' header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Environment {
             owner,
             project,
             environment,
         } = &self.environment;
-        for part in [owner, project, environment, &self.service, &self.revision] {
-            write!(f, "{}--", Part(part))?;
-        }
-        write!(f, "{}", self.ordinal)
-    }
-}
-
-struct Part<'a>(&'a str);
-
-impl fmt::Display for Part<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0.as_bytes();
-        let is_plain =
-            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || b"._".contains(b));
-        for (at, byte) in bytes.iter().enumerate() {
-            let inner_dash = *byte == b'-'
-                && is_plain(at.checked_sub(1).and_then(|before| bytes.get(before)))
-                && is_plain(bytes.get(at + 1));
-            if inner_dash || is_plain(Some(byte)) && !(at == 0 && *byte == b'.') {
-                write!(f, "{}", char::from(*byte))?;
-            } else {
-                write!(f, "%{byte:02X}")?;
-            }
-        }
-        Ok(())
+        let parts = [owner, project, environment, &self.service, &self.revision].map(String::as_str);
+        f.write_str(&proxy::replica_name(parts, self.ordinal))
     }
 }
 
@@ -149,13 +125,13 @@ impl Local {
         blocking(move || local.start(&spec)).await
     }
 
-    /// Stops a replica: its signal, its grace, then the kill; comes back when it is gone. Nothing there is as good.
+    /// Stops a replica by its name: its signal, its grace, then the kill; comes back when it is gone. Nothing there is as good.
     ///
     /// # Errors
     /// When its keeper cannot be spoken to.
-    pub async fn stop_replica(&self, id: &ReplicaId) -> Result<(), DeployError> {
+    pub async fn stop_replica(&self, id: &str) -> Result<(), DeployError> {
         let _alone = self.alone(format!("replica {id}")).await;
-        let (local, id) = (self.clone(), id.to_string());
+        let (local, id) = (self.clone(), id.to_owned());
         blocking(move || local.stop(&id)).await
     }
 

@@ -44,7 +44,7 @@ impl Local {
             if needed.replicas.contains(&id) {
                 continue;
             }
-            self.stop_replica(&placed.id).await?;
+            self.stop_replica(&id).await?;
             let (_alone, dir) = (self.alone(format!("replica {id}")).await, self.replica_dir(&id)?);
             let local = self.clone();
             blocking(move || local.remove_replica(&dir)).await?;

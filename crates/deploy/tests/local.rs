@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pilotage_deploy::logs::Query;
 use pilotage_deploy::once::Command;
-use pilotage_deploy::probe::{Finding, Unhealthy};
+use pilotage_deploy::probe::{Health, Unhealthy};
 use pilotage_deploy::release::Release;
 use pilotage_deploy::replica::{Environment, Placed, ReplicaId, ReplicaSpec, ReplicaState};
 use pilotage_deploy::retention::Needed;
@@ -111,7 +111,7 @@ impl Target {
 
     async fn unhealthy(&self, replica: &Placed, within: Duration) -> Unhealthy {
         match self.local.probe(replica, &health(within)).await.unwrap() {
-            Finding::Unhealthy(unhealthy) => unhealthy,
+            Health::Unhealthy(unhealthy) => unhealthy,
             healthy => panic!("{healthy:?}"),
         }
     }
@@ -319,7 +319,7 @@ async fn a_replica_is_healthy_and_has_its_environment_and_no_other() {
         .await
         .unwrap();
     assert!(
-        matches!(finding, Finding::Healthy { passes: 3, .. }),
+        matches!(finding, Health::Healthy { passes: 3, .. }),
         "{finding:?}"
     );
     let answer = http::get(placed.address, "x", "/", &[], Duration::from_secs(5))
@@ -405,7 +405,7 @@ async fn killed_keepers_and_processes_come_back_at_the_same_address() {
         .probe(&placed, &health(Duration::from_secs(10)))
         .await
         .unwrap();
-    assert!(matches!(finding, Finding::Healthy { .. }), "{finding:?}");
+    assert!(matches!(finding, Health::Healthy { .. }), "{finding:?}");
     let after = target.one().await;
     assert_ne!(after.pid, before.pid);
     assert_eq!((after.placed, after.restarts), (placed, 1));
@@ -453,7 +453,7 @@ async fn a_taken_port_is_left_to_who_has_it() {
     let target = Target::with_release().await;
     // Chosen and written down by a start that was interrupted, and taken since.
     let first = target.start("sleep 100").await;
-    target.local.stop_replica(&first.id).await.unwrap();
+    target.local.stop_replica(&first.id.to_string()).await.unwrap();
     fs::remove_file(target.keeper_dir(&first).join("spec")).unwrap();
     let _stranger = TcpListener::bind(first.address).unwrap();
     let second = target.start("python3 app.py").await;
@@ -485,7 +485,7 @@ async fn a_taken_port_is_left_to_who_has_it() {
         .probe(&third, &health(Duration::from_secs(10)))
         .await
         .unwrap();
-    assert!(matches!(finding, Finding::Healthy { .. }), "{finding:?}");
+    assert!(matches!(finding, Health::Healthy { .. }), "{finding:?}");
 }
 
 #[tokio::test]
@@ -523,7 +523,7 @@ async fn a_stopped_replica_stays_so_until_it_is_started() {
         .await;
     until(|| fs::read_to_string(target.keeper_dir(&placed).join("out")).is_ok_and(|t| t == "up\n"));
     for _ in 0..2 {
-        target.local.stop_replica(&placed.id).await.unwrap();
+        target.local.stop_replica(&placed.id.to_string()).await.unwrap();
         assert_eq!(target.local.observe(&environment()).await.unwrap(), []);
     }
     // The shell itself tells of its child that the signal ended.

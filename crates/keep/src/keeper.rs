@@ -24,10 +24,13 @@ pub(crate) const STOPPED: &str = "stopped";
 /// The output is measured this often: the shorter while much is written, the longer while nothing is.
 const MEASURE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 
+/// A keeper with nothing to keep ends by itself after this.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// Why [`run`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was told to, by `exit` or by a signal; the process is gone.
+    /// It was told to, by `exit` or by a signal, or had nothing to keep any more; the process is gone.
     Told,
     /// Another keeper has the directory.
     KeptByAnother,
@@ -67,6 +70,7 @@ struct Keeper {
     backoff: Duration,
     last_exit: Option<Exit>,
     ending: bool,
+    idle_until: Instant,
     measure_at: Instant,
     measure_every: Duration,
     measured: u64,
@@ -80,6 +84,9 @@ impl Keeper {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGTERM);
         mask.add(Signal::SIGINT);
+        mask.add(Signal::SIGCHLD);
+        // What the process leaves behind becomes our child, and so can be found and ended with it.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
         let signals = mask
             .thread_block()
             .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
@@ -111,6 +118,7 @@ impl Keeper {
             starts,
             last_exit: last_exit(),
             ending: false,
+            idle_until: now + IDLE,
             measure_at: now,
             measure_every: MEASURE.0,
             measured: 0,
@@ -126,9 +134,7 @@ impl Keeper {
         while !(self.ending && matches!(self.phase, Phase::Stopped)) {
             let ready = self.wait().map_err(|e| KeepError::io("wait for events", e))?;
             if ready.signal {
-                while let Ok(Some(_)) = self.signals.read_signal() {}
-                self.ending = true;
-                self.stop();
+                self.take_signals();
             }
             if ready.process {
                 self.process_ended();
@@ -145,6 +151,17 @@ impl Keeper {
         Ok(())
     }
 
+    fn take_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if i32::try_from(signal.ssi_signo).is_ok_and(|number| number == Signal::SIGCHLD as i32) {
+                process::reap_orphans(self.process().map(|p| p.identity.pid));
+            } else {
+                self.ending = true;
+                self.stop();
+            }
+        }
+    }
+
     /// What the clock brings.
     fn step(&mut self) {
         let now = Instant::now();
@@ -155,6 +172,12 @@ impl Keeper {
                 *kill_at = now + Duration::from_secs(1);
             }
             _ => {}
+        }
+        if !self.is_idle() {
+            self.idle_until = now + IDLE;
+        } else if self.idle_until <= now {
+            // Whoever brought us up to stop something has forgotten us, or died before the `exit`.
+            self.ending = true;
         }
         if self.measure_at <= now {
             self.measure(now);
@@ -328,6 +351,13 @@ impl Keeper {
         }
     }
 
+    /// Nothing is to be started, nobody speaks with us, and we hold nothing.
+    fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+            && self.control.connections.is_empty()
+            && self.listeners.addresses().is_empty()
+    }
+
     fn process(&self) -> Option<&Process> {
         match &self.phase {
             Phase::Running { process, .. } | Phase::Stopping { process, .. } => Some(process),
@@ -360,6 +390,7 @@ impl Keeper {
             Phase::Running { .. } => self.measure_at,
             Phase::BackingOff { until } => *until,
             Phase::Stopping { kill_at, .. } => self.measure_at.min(*kill_at),
+            Phase::Stopped if self.is_idle() => self.idle_until,
             Phase::Stopped => return PollTimeout::NONE,
         };
         // Rounded up, so that the time has come when poll returns.

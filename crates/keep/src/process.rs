@@ -11,8 +11,9 @@ use crate::text;
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, setsid};
 use std::fmt;
 use std::fs::{self, File};
@@ -160,7 +161,9 @@ impl Process {
         use crate::state::ExitKind;
         use std::os::unix::process::ExitStatusExt;
         self.signal(Signal::SIGKILL);
-        let Some(status) = self.child.as_mut().and_then(|child| child.wait().ok()) else {
+        let status = self.child.as_mut().and_then(|child| child.wait().ok());
+        end_orphans();
+        let Some(status) = status else {
             return ExitKind::Unknown;
         };
         match (status.code(), status.signal()) {
@@ -169,6 +172,36 @@ impl Process {
             _ => ExitKind::Unknown,
         }
     }
+}
+
+/// Waits for what the process (which must not be waited for here) left behind and that has ended.
+pub(crate) fn reap_orphans(process: Option<i32>) {
+    for orphan in children().into_iter().filter(|pid| Some(*pid) != process) {
+        let _ = waitpid(Pid::from_raw(orphan), Some(WaitPidFlag::WNOHANG));
+    }
+}
+
+/// Ends what left the process's group and outlived it. Each round shows the children of those that it ended.
+fn end_orphans() {
+    for _ in 0..1000 {
+        let orphans = children();
+        if orphans.is_empty() {
+            return;
+        }
+        for orphan in orphans.into_iter().map(Pid::from_raw) {
+            let _ = kill(orphan, Signal::SIGKILL);
+            let _ = waitpid(orphan, None);
+        }
+    }
+}
+
+/// Our own children; none where the kernel does not list them.
+fn children() -> Vec<i32> {
+    let own = std::process::id();
+    let list = fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap_or_default();
+    list.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 fn has_ended(pidfd: &OwnedFd) -> bool {

@@ -309,6 +309,44 @@ fn a_keeper_killed_while_stopping_is_followed_by_one_that_stops() {
 }
 
 #[test]
+fn what_left_the_group_is_ended_with_the_process_and_never_a_zombie() {
+    let kept = Kept::new(
+        "setsid sh -c 'sleep 0.01; exec sleep 100' & setsid sleep 100 & echo $!; sleep 0.05; exit 1",
+        |spec| {
+            spec.restart_min_ms = 60_000;
+            spec.restart_max_ms = 60_000;
+        },
+    );
+    kept.spawn();
+    kept.until("its end", || {
+        (kept.status().state == State::BackingOff).then_some(())
+    });
+    let daemon: i32 = kept.lines()[0].parse().unwrap();
+    assert!(!alive(daemon));
+    let keeper = kept.status().keeper_pid;
+    let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+    assert_eq!(children, "");
+}
+
+#[test]
+fn orphans_are_waited_for_while_the_process_lives() {
+    let kept = Kept::up("(sleep 0.05 & echo $!); exec sleep 100");
+    let orphan: i32 = kept.until("its pid", || kept.lines().first().and_then(|l| l.parse().ok()));
+    kept.until("its end", || {
+        (!Path::new(&format!("/proc/{orphan}")).exists()).then_some(())
+    });
+    assert_eq!(kept.status().restarts, 0);
+}
+
+#[test]
+fn a_keeper_with_nothing_to_keep_ends() {
+    let kept = Kept::up("exec sleep 100");
+    client::stop(&kept.dir, Duration::from_secs(10)).unwrap();
+    let keeper = kept.status().keeper_pid;
+    kept.until("its end", || (!alive(keeper)).then_some(()));
+}
+
+#[test]
 fn end_works_from_everywhere() {
     let kept = Kept::up("exec sleep 100");
     let pid = kept.child_pid();

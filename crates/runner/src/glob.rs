@@ -310,7 +310,7 @@ fn may_lead_to(pattern: &[String], path: &[String]) -> bool {
 }
 
 /// One segment: `*` and `?` within it, and classes. Linear in both, with one place to go back to.
-fn matches_segment(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches_segment(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);

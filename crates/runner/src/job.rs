@@ -6,6 +6,8 @@
 mod prepare;
 mod run;
 
+pub(crate) use prepare::architecture;
+
 use crate::contexts::Env;
 use crate::event::JobEvent;
 use crate::files::CommandFiles;

@@ -1,7 +1,5 @@
 //! Executes jobs: leases, steps, processes, isolation, actions, logs.
 
-#![allow(dead_code, reason = "the built-in actions that use the rest follow")]
-
 mod action;
 pub mod archive;
 mod base64;
@@ -21,4 +19,5 @@ mod program;
 pub mod services;
 pub mod shell;
 mod step;
+mod version;
 pub mod workspace;

@@ -120,7 +120,9 @@ async fn finish(
         Some(Err(_)) => Outcome::Failure,
     };
     let mut error = None;
-    if let Some(Err(fault)) = result {
+    if let Some(Err(ActionError::Stopped)) = result {
+        log.line(&format!("##[error]{}", ActionError::Stopped));
+    } else if let Some(Err(fault)) = result {
         error = Some(tell(job, log, &left, fault).await?);
     }
     let mut continue_on_error = false;

@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod expr;
 pub mod filter;
 pub mod glob;
+pub mod lint;
 pub mod matrix;
 pub mod model;
 pub mod parse;

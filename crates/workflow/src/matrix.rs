@@ -5,6 +5,9 @@ use crate::expr::{Object, Value};
 /// GitHub's limit for the jobs of one matrix.
 pub const LEGS_MAX: usize = 256;
 
+/// Combinations times filters.
+const COMPARISONS_MAX: usize = 1_000_000;
+
 /// One combination of a matrix.
 #[derive(Clone, Debug)]
 pub struct Leg {
@@ -44,8 +47,11 @@ pub fn expand(matrix: &Value) -> Result<Vec<Leg>, String> {
     let product = vectors
         .iter()
         .try_fold(1usize, |n, (_, items)| n.checked_mul(items.len()));
-    // Excluded combinations are built too, so the product is bounded more loosely than the legs.
-    let product = product.filter(|n| *n <= 1_000_000).ok_or_else(too_many)?;
+    // Excluded combinations are built too, so the product is bounded more loosely than the legs; with the
+    // filters it bounds the work.
+    let filter_count = filters.include.len() + filters.exclude.len() + 1;
+    let within = |n: &usize| n.saturating_mul(filter_count) <= COMPARISONS_MAX;
+    let product = product.filter(within).ok_or_else(too_many)?;
     let product = if vectors.is_empty() { 0 } else { product };
 
     let mut legs = Vec::new();

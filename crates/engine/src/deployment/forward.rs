@@ -386,14 +386,7 @@ impl Deployment {
                 service.replicas
             };
             for index in 0..wanted.min(service.replicas) {
-                let id = format!(
-                    "{}--{}--{}--{}--{}",
-                    self.spec.project.replace('/', "--"),
-                    self.spec.environment,
-                    service.name,
-                    self.spec.new.revision,
-                    index
-                );
+                let id = self.replica_id(&service.name, index);
                 if !self.asked.contains(&id) {
                     self.asked.push(id.clone());
                     self.order(
@@ -444,6 +437,7 @@ impl Deployment {
                     let table = Box::new(self.table(service, WHOLE, false));
                     self.order(effects, EffectKind::Apply { table });
                 }
+                self.remove_dropped(effects);
                 let proven = self.is_proven();
                 let (release, replicas) = (self.spec.new.clone(), self.replicas.clone());
                 self.order(
@@ -487,25 +481,42 @@ impl Deployment {
         }
     }
 
+    /// Services that the environment had and this release has not: nobody is sent to them any more.
+    fn remove_dropped(&mut self, effects: &mut Effects) {
+        for service in self.dropped() {
+            self.epoch += 1;
+            let (id, epoch) = (self.service_id(&service), self.table_epoch());
+            self.order(effects, EffectKind::Remove { service, id, epoch });
+        }
+    }
+
     fn drain_old(&mut self, effects: &mut Effects) {
         let Some(old) = &self.spec.old else { return };
         let revision = old.release.revision.clone();
         if revision == self.spec.new.revision {
             return;
         }
-        for service in 0..self.spec.plan.services.len() {
-            if self.has_old(service) {
-                let plan = &self.spec.plan.services[service];
-                let (name, deadline_ms) = (plan.name.clone(), plan.drain_ms);
-                self.order(
-                    effects,
-                    EffectKind::Drain {
-                        service: name,
-                        revision: revision.clone(),
-                        deadline_ms,
-                    },
-                );
-            }
+        let mut drains: Vec<(String, u64)> = (0..self.spec.plan.services.len())
+            .filter(|service| self.has_old(*service))
+            .map(|service| &self.spec.plan.services[service])
+            .map(|plan| (plan.name.clone(), plan.drain_ms))
+            .collect();
+        let longest = self.spec.plan.services.iter().map(|s| s.drain_ms).max();
+        drains.extend(
+            self.dropped()
+                .into_iter()
+                .map(|name| (name, longest.unwrap_or(0))),
+        );
+        for (service, deadline_ms) in drains {
+            let revision = revision.clone();
+            self.order(
+                effects,
+                EffectKind::Drain {
+                    service,
+                    revision,
+                    deadline_ms,
+                },
+            );
         }
     }
 

@@ -9,6 +9,7 @@ mod back;
 mod event;
 mod forward;
 mod invariants;
+mod plan;
 mod table;
 mod view;
 
@@ -16,6 +17,7 @@ pub use event::{
     DeploymentEffect, DeploymentEvent, DeploymentSpec, EffectKind, EffectResult, Guard, IllegalEvent, Kind,
     Moment, Outcome, Plan, Release, Replica, RulesAnswer, Service, Standing, Step, Strategy, Undecided,
 };
+pub use plan::{Floor, PlanError, listen_address};
 pub use view::{DeploymentView, ServiceView};
 
 use crate::time::Timestamp;
@@ -191,14 +193,14 @@ impl Deployment {
         let mut effects = Effects::default();
         match event {
             DeploymentEvent::Result { sequence, result } => {
-                self.take_result(now, sequence, result, &mut effects);
+                self.take_result(now, sequence, result, &mut effects)
             }
             DeploymentEvent::Rules { answer } => self.take_rules(now, answer, &mut effects),
             DeploymentEvent::Tripped { service, trip } => {
-                self.take_trip(now, &service, *trip, &mut effects)?;
+                self.take_trip(now, &service, *trip, &mut effects)?
             }
             DeploymentEvent::ReplicaDied { replica, why } => {
-                self.take_death(now, &replica, &why, &mut effects);
+                self.take_death(now, &replica, &why, &mut effects)
             }
             DeploymentEvent::Abort {
                 by,

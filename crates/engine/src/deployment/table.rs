@@ -1,7 +1,7 @@
 //! Route tables: what the proxy is told for each state of a deployment. A share goes only to a revision that has a
 //! healthy replica of that service.
 
-use super::{Deployment, Replica, Service};
+use super::{Deployment, Replica};
 use pilotage_api::proxy::{self, Armed, RevisionTable, ServiceTable, WHOLE};
 
 impl Deployment {
@@ -46,9 +46,8 @@ impl Deployment {
             fallback,
         });
         ServiceTable {
-            id: self.service_id(plan),
-            // Later deployments have higher numbers, so their tables are newer.
-            epoch: u64::try_from(spec.id).unwrap_or(0) * 100_000 + self.epoch,
+            id: self.service_id(&plan.name),
+            epoch: self.table_epoch(),
             listen: plan.listen,
             host: plan.host.clone(),
             path: plan.path.clone(),
@@ -59,8 +58,40 @@ impl Deployment {
         }
     }
 
-    pub(super) fn service_id(&self, service: &Service) -> String {
-        format!("{}/{}/{}", self.spec.project, self.spec.environment, service.name)
+    /// Later deployments have higher numbers, so their tables are newer.
+    pub(super) fn table_epoch(&self) -> u64 {
+        u64::try_from(self.spec.id).unwrap_or(0) * 100_000 + self.epoch
+    }
+
+    pub(super) fn service_id(&self, service: &str) -> String {
+        format!("{}/{}/{service}", self.spec.project, self.spec.environment)
+    }
+
+    pub(super) fn replica_id(&self, service: &str, index: u32) -> String {
+        let (owner, name) = self
+            .spec
+            .project
+            .split_once('/')
+            .unwrap_or(("", &self.spec.project));
+        let parts = [
+            owner,
+            name,
+            &self.spec.environment,
+            service,
+            &self.spec.new.revision,
+        ];
+        proxy::replica_name(parts, index + 1)
+    }
+
+    /// Services of the old revision that the new one does not have.
+    pub(super) fn dropped(&self) -> Vec<String> {
+        let mut dropped: Vec<String> = Vec::new();
+        for replica in self.spec.old.iter().flat_map(|old| &old.replicas) {
+            if self.service(&replica.service).is_none() && !dropped.contains(&replica.service) {
+                dropped.push(replica.service.clone());
+            }
+        }
+        dropped
     }
 
     /// Whether the environment had this service before, with replicas to go back to.

@@ -337,10 +337,10 @@ fn a_trip_goes_back_is_verified_and_quarantined() {
          drain backend new
          guard backend
          guard frontend
-         stop backend--new--0
          stop backend--new--1
-         stop frontend--new--0
+         stop backend--new--2
          stop frontend--new--1
+         stop frontend--new--2
          apply frontend old 10000
          apply backend old 10000
          quarantine new
@@ -385,10 +385,10 @@ fn a_first_deployment_that_fails_is_stopped_and_taken_off() {
          remove backend
          drain frontend new
          drain backend new
-         stop backend--new--0
-         stop frontend--new--0
          stop backend--new--1
          stop frontend--new--1
+         stop backend--new--2
+         stop frontend--new--2
          remove frontend
          remove backend
          quarantine new
@@ -449,9 +449,7 @@ fn an_outage_blames_nobody() {
         error: true,
         latency_us: 1_000,
     };
-    for _ in 0..10 {
-        guard.observe(Arm::Old, bad);
-    }
+    (0..10).for_each(|_| drop(guard.observe(Arm::Old, bad)));
     while guard.observe(Arm::New, bad).is_none() {}
     trip.verdict = serde_json::to_value(guard.evidence()).unwrap();
     world.event(DeploymentEvent::Tripped { service, trip });
@@ -533,4 +531,31 @@ fn approvals_are_for_one_digest() {
         },
     });
     assert_eq!(world.deployment.view().state, "aborted");
+}
+
+#[test]
+fn a_service_that_is_gone_gets_no_requests_before_its_replicas_stop() {
+    let mut spec = spec(Strategy::BlueGreen, true);
+    spec.plan.services.retain(|service| service.name == "frontend");
+    let mut world = World::new(spec);
+    assert_eq!(world.run(), "live");
+    check(
+        &world,
+        "apply frontend new 10000 old 0",
+        "apply frontend new 10000 old 0 armed
+         verify new
+         guard frontend
+         apply frontend new 10000 old 0
+         remove backend
+         live new proven=true
+         notify live
+         drain frontend old
+         drain backend old
+         stop backend--old--0
+         stop backend--old--1
+         stop frontend--old--0
+         stop frontend--old--1
+         apply frontend new 10000
+         finished Live",
+    );
 }

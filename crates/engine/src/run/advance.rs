@@ -407,7 +407,7 @@ impl Run {
             .is_some_and(asked);
         match answer {
             ConcurrencyAnswer::Cancelled { reason } if self.jobs[job].plan.gates.iter().any(asked) => {
-                self.cancel_job(job, &reason, turn);
+                self.cancel_job(job, &format!("cancelled by {reason}"), turn);
             }
             ConcurrencyAnswer::Granted if waits_here => self.pass_gates(job, at.unwrap_or(0) + 1, turn),
             ConcurrencyAnswer::Waiting { reason: words } if waits_here => {
@@ -460,7 +460,7 @@ impl Run {
             for sibling in node.jobs.clone() {
                 self.cancel_job(
                     sibling,
-                    &format!("`{name}` failed, and the matrix fails fast"),
+                    &format!("cancelled: `{name}` failed, and the matrix fails fast"),
                     turn,
                 );
             }

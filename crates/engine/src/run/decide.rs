@@ -88,9 +88,9 @@ impl Run {
     /// Decides a node whose needs are done.
     pub(super) fn decide(&mut self, frame: usize, node: usize, turn: &mut Turn) {
         let key = self.frames[frame].nodes[node].key.clone();
-        let definition = self.workflow(frame).and_then(|w| w.jobs.get(&key)).cloned();
+        let workflow = self.workflow(frame).map(Arc::clone);
         self.frames[frame].nodes[node].state = NodeState::Active;
-        let Some(definition) = definition else {
+        let Some(definition) = workflow.as_ref().and_then(|w| w.jobs.get(&key)) else {
             return self.fail_node(
                 frame,
                 node,
@@ -100,7 +100,7 @@ impl Run {
         };
         match self.verdict(frame, node, definition.condition.as_ref()) {
             Verdict::Run => {
-                if let Err(error) = self.unfold(frame, node, &definition, turn) {
+                if let Err(error) = self.unfold(frame, node, definition, turn) {
                     self.fail_node(frame, node, error, turn);
                 }
             }

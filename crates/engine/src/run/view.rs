@@ -256,11 +256,14 @@ impl Run {
             return self.why();
         }
         let nodes = &self.frames[frame].nodes;
-        let open = self
-            .needs(frame, node)
-            .into_iter()
-            .filter(|n| !matches!(nodes[*n].state, NodeState::Done(_)));
+        let is_open = |need: &usize| !matches!(nodes[*need].state, NodeState::Done(_));
+        let mut open: Vec<usize> = self.needs(frame, node).into_iter().filter(is_open).collect();
+        if open.is_empty() {
+            // Its needs were cancelled while they waited themselves.
+            open = self.ancestors(frame, node).into_iter().filter(is_open).collect();
+        }
         let names: Vec<&str> = open
+            .into_iter()
             .flat_map(|need| nodes[need].jobs.iter())
             .filter(|job| !self.jobs[**job].is_done())
             .map(|job| self.jobs[*job].name.as_str())

@@ -20,6 +20,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+/// Events of one `/sse`, 10 ms apart.
+pub const SSE_EVENTS: u32 = 8;
+
 /// A replica: answers in ways that its paths name, and writes down the `x-id` of each request.
 pub struct Backend {
     pub address: SocketAddr,
@@ -161,12 +164,12 @@ async fn answer(
         "/sse" => {
             let (sender, receiver) = tokio::sync::mpsc::channel(1);
             tokio::spawn(async move {
-                for n in 0..u32::MAX {
+                for n in 0..SSE_EVENTS {
                     let event = Frame::data(Bytes::from(format!("data: {n}\n\n")));
-                    if sender.send(Ok::<_, Infallible>(event)).await.is_err() || n == 40 {
+                    if sender.send(Ok::<_, Infallible>(event)).await.is_err() {
                         return;
                     }
-                    tokio::time::sleep(Duration::from_millis(25)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             });
             let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver));

@@ -237,6 +237,7 @@ mod tests {
     #[test]
     fn actions_are_found_in_order_or_refused_by_name() {
         check("actions/checkout@v4", "built in actions/checkout");
+        check("Actions/Cache/Save@v4", "built in actions/cache/save");
         check("actions/checkout@v1", "built in as v");
         check("./.github/actions/greet", "w/.github/actions/greet");
         check("octo/pinned@v2", "actions/octo/pinned/v2");

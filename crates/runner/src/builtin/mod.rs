@@ -3,15 +3,15 @@
 //! One file for each action, one [`TABLE`] for all. An input that we do not implement may stand only at its
 //! default; anything else is refused by name, never ignored.
 
-// mod artifact;
-// mod cache;
+mod artifact;
+mod cache;
 mod call;
 mod checkout;
-// mod deploy;
-// mod download_artifact;
-// mod setup_node;
-// mod setup_python;
-// mod upload_artifact;
+mod deploy;
+mod download_artifact;
+mod setup_node;
+mod setup_python;
+mod upload_artifact;
 
 pub(crate) use call::{Call, RunFn, run_main, run_post};
 
@@ -79,17 +79,17 @@ impl Input {
 
 /// All of them, by name.
 pub const TABLE: &[&BuiltIn] = &[
-    // &cache::CACHE,
-    // &cache::RESTORE,
-    // &cache::SAVE,
+    &cache::CACHE,
+    &cache::RESTORE,
+    &cache::SAVE,
     &checkout::CHECKOUT,
-    // &download_artifact::DOWNLOAD_ARTIFACT,
-    // &setup_node::SETUP_NODE,
-    // &setup_python::SETUP_PYTHON,
-    // &upload_artifact::UPLOAD_ARTIFACT,
-    // &deploy::DEPLOY,
-    // &deploy::ROLLBACK,
-    // &deploy::VERIFY,
+    &download_artifact::DOWNLOAD_ARTIFACT,
+    &setup_node::SETUP_NODE,
+    &setup_python::SETUP_PYTHON,
+    &upload_artifact::UPLOAD_ARTIFACT,
+    &deploy::DEPLOY,
+    &deploy::ROLLBACK,
+    &deploy::VERIFY,
 ];
 
 /// The table, for those who check workflows without running them.

@@ -62,6 +62,15 @@ fn cycles(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, by_name: &HashM
             }
         }
     }
+    // Of what is left, a job that nothing on a circle needs only waits for one.
+    let mut circling: Vec<bool> = waits.iter().map(|w| *w > 0).collect();
+    loop {
+        let idle = |i: &usize| circling[*i] && !needed_by[*i].iter().any(|w| circling[*w]);
+        let Some(index) = (0..jobs.len()).find(idle) else {
+            break;
+        };
+        circling[index] = false;
+    }
     for index in (0..jobs.len()).filter(|i| waits[*i] > 0) {
         for (need, target) in targets(index).filter(|(_, t)| waits[*t] > 0) {
             let id = jobs
@@ -70,11 +79,13 @@ fn cycles(reader: &mut Reader<'_>, jobs: &IndexMap<String, Job>, by_name: &HashM
                 .unwrap_or_default();
             let message = if index == target {
                 format!("the job `{id}` needs itself")
-            } else {
+            } else if circling[index] {
                 format!(
                     "the job `{id}` needs `{}`, which in turn waits for it",
                     need.value
                 )
+            } else {
+                format!("the job `{id}` needs `{}`, which never starts", need.value)
             };
             reader.error("W0104", need.span, message);
         }

@@ -535,15 +535,13 @@ fn help(fault: &Fault, allow: &Allow) -> Option<String> {
                 "put it into `env` of the job, and test `env.NAME != ''`".to_owned()
             })
         }
+        Fault::Context(name) if CONTEXTS.contains(&name.to_ascii_lowercase().as_str()) => None,
         Fault::Context(name) => closest(name, allow.contexts.iter().copied())
             .map(|c| format!("did you mean `{c}`?"))
-            .or_else(|| {
-                let word = !CONTEXTS.contains(&name.to_ascii_lowercase().as_str());
-                word.then(|| format!("a text stands in single quotes: '{}'", cut(name)))
-            }),
-        Fault::Function(name) => {
-            closest(name, FUNCTIONS.iter().copied()).map(|f| format!("did you mean `{f}`?"))
-        }
+            .or_else(|| Some(format!("a text stands in single quotes: '{}'", cut(name)))),
+        Fault::Function(name) => closest(name, FUNCTIONS.iter().copied())
+            .filter(|f| !f.eq_ignore_ascii_case(name))
+            .map(|f| format!("did you mean `{f}`?")),
         Fault::Other => None,
     }
 }

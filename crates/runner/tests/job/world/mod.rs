@@ -31,6 +31,7 @@ pub struct World {
     workflow: String,
     secrets: BTreeMap<String, String>,
     pub actions_from: Vec<PathBuf>,
+    pub private: Vec<PathBuf>,
 }
 
 /// What a job said, in order, and what it came to.
@@ -52,6 +53,7 @@ impl World {
             workflow,
             secrets: BTreeMap::new(),
             actions_from: Vec::new(),
+            private: Vec::new(),
         }
     }
 
@@ -93,7 +95,7 @@ impl World {
             services: Services::Local(Local::new(at("artifacts"), at("caches"))),
             checkout: CheckoutSource::WorkingDirectory(at("project")),
             rules: Arc::new(ChildRules::default()),
-            private: Vec::new(),
+            private: self.private.clone(),
             tracking_id: format!(
                 "test-{}-{}",
                 std::process::id(),

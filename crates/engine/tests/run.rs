@@ -1,0 +1,870 @@
+//! What a run does, told as scripts: a workflow, what its jobs come to, and what people see in the end.
+
+use indexmap::IndexMap;
+use pilotage_api::runner::{Conclusion, JobResult};
+use pilotage_engine::concurrency::{Answer, Ask, Groups};
+use pilotage_engine::ids::{Fence, JobId, ProjectId, RunId};
+use pilotage_engine::run::{
+    EffectKind, EnvironmentAnswer, IllegalEvent, Inputs, Rerun, Run, RunEffect, RunEvent, RunSpec,
+};
+use pilotage_engine::time::Timestamp;
+use pilotage_workflow::parse::{NoResolver, ParseOptions};
+use pilotage_workflow::source::Source;
+use std::collections::{BTreeMap, VecDeque};
+
+const PATH: &str = ".github/workflows/ci.yml";
+
+/// A run with everything that it needs to go on at once: jobs end as `ends` says, by name (`failure`,
+/// `success v=1 w=2`, `hang`), and otherwise in success.
+struct Bench {
+    run: Run,
+    ends: BTreeMap<String, String>,
+    groups: Groups,
+    now: Timestamp,
+    /// In the order of what was asked for.
+    log: Vec<String>,
+    todo: VecDeque<RunEvent>,
+}
+
+impl Bench {
+    fn new(workflow: &str, others: &[(&str, &str)], ends: &[(&str, &str)]) -> Self {
+        let mut workflows = BTreeMap::from([(PATH.to_owned(), workflow.to_owned())]);
+        workflows.extend(
+            others
+                .iter()
+                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
+        );
+        let github = serde_json::json!({
+            "event_name": "push", "ref": "refs/heads/fix/login", "ref_name": "fix/login", "event": {},
+        });
+        let spec = RunSpec {
+            run_id: RunId(1846),
+            project: ProjectId(1),
+            run_number: 12,
+            workflow_path: PATH.to_owned(),
+            workflows,
+            github: github.as_object().unwrap().clone(),
+            inputs: serde_json::Map::new(),
+            vars: BTreeMap::from([("TIER".to_owned(), "gold".to_owned())]),
+            title: "Fix login".to_owned(),
+        };
+        let now = Timestamp(1_000);
+        let (run, effects) = Run::start(now, spec).unwrap_or_else(|diagnostics| {
+            panic!("{:?}", diagnostics.iter().map(|d| &d.message).collect::<Vec<_>>());
+        });
+        let ends = ends
+            .iter()
+            .map(|(name, end)| ((*name).to_owned(), (*end).to_owned()))
+            .collect();
+        let mut bench = Self {
+            run,
+            ends,
+            groups: Groups::default(),
+            now,
+            log: Vec::new(),
+            todo: VecDeque::new(),
+        };
+        bench.perform(effects);
+        bench.go();
+        bench
+    }
+
+    fn go(&mut self) {
+        while let Some(event) = self.todo.pop_front() {
+            self.tell(event).unwrap();
+        }
+    }
+
+    fn tell(&mut self, event: RunEvent) -> Result<(), IllegalEvent> {
+        self.now = Timestamp(self.now.0 + 1);
+        let effects = self.run.handle(self.now, event)?;
+        let stored = serde_json::to_string(&self.run).unwrap();
+        self.run = Run::restore(&stored).unwrap();
+        self.perform(effects);
+        Ok(())
+    }
+
+    fn perform(&mut self, effects: Vec<RunEffect>) {
+        for RunEffect { kind, .. } in effects {
+            match kind {
+                EffectKind::Queue { job, fence, spec, .. } => {
+                    self.log.push(format!("queue {}", spec.name));
+                    self.execute(job, fence, &spec.name);
+                }
+                EffectKind::CancelJob { job, .. } => self.log.push(format!("end {}", self.name(job))),
+                EffectKind::AskEnvironment { job, environment, .. } => {
+                    self.log.push(format!("ask {environment}"));
+                    let answer = match self.ends.get(&environment).map(String::as_str) {
+                        None => EnvironmentAnswer::Granted,
+                        Some("wait") => EnvironmentAnswer::Waiting {
+                            reason: "waits for the approval of ben".to_owned(),
+                        },
+                        Some(reason) => EnvironmentAnswer::Refused {
+                            reason: reason.to_owned(),
+                        },
+                    };
+                    self.todo.push_back(RunEvent::EnvironmentAnswer { job, answer });
+                }
+                EffectKind::AskConcurrency {
+                    holder,
+                    group,
+                    cancel_in_progress,
+                    queue_max,
+                } => {
+                    let ask = Ask {
+                        project: ProjectId(1),
+                        group,
+                        holder,
+                        cancel_in_progress,
+                        queue_max,
+                    };
+                    let answers = self.groups.ask(&ask);
+                    self.answer(answers);
+                }
+                EffectKind::ReleaseConcurrency { holder, group } => {
+                    let answers = self.groups.release(ProjectId(1), &group, holder);
+                    self.answer(answers);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>) {
+        for Answer {
+            holder,
+            group,
+            answer,
+        } in answers
+        {
+            self.todo.push_back(RunEvent::ConcurrencyAnswer {
+                holder,
+                group,
+                answer,
+            });
+        }
+    }
+
+    fn execute(&mut self, job: JobId, fence: Fence, name: &str) {
+        let end = self
+            .ends
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| "success".to_owned());
+        self.todo.push_back(RunEvent::Leased {
+            job,
+            fence,
+            runner: "r1".to_owned(),
+        });
+        self.todo.push_back(RunEvent::Started { job, fence });
+        if end != "hang" {
+            self.todo.push_back(RunEvent::Finished {
+                job,
+                fence,
+                result: result(&end),
+            });
+        }
+    }
+
+    fn name(&self, job: JobId) -> String {
+        self.run.job(job).unwrap().name.to_owned()
+    }
+
+    fn id(&self, name: &str) -> JobId {
+        self.run
+            .jobs()
+            .find(|job| job.name == name)
+            .unwrap_or_else(|| panic!("no job {name}:\n{}", self.view()))
+            .id
+    }
+
+    /// A line a job: its name, how it ended or stands, why, and its error; then the run.
+    fn view(&self) -> String {
+        let mut lines = Vec::new();
+        for job in self.run.jobs() {
+            let state = match job.conclusion {
+                Some(conclusion) => conclusion.word().to_owned(),
+                None => serde_json::to_value(job.status)
+                    .unwrap()
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            };
+            let mut line = format!("{}: {state}", job.name);
+            if job.attempt != self.run.attempt() {
+                line += &format!(" (attempt {})", job.attempt);
+            }
+            for words in [job.why.as_deref(), job.error].into_iter().flatten() {
+                line += &format!("; {words}");
+            }
+            lines.push(line);
+        }
+        lines.push(format!(
+            "= {}",
+            self.run.conclusion().map_or("open", Conclusion::word)
+        ));
+        lines.join("\n")
+    }
+
+    #[track_caller]
+    fn check(&self, expected: &str) {
+        let expected: Vec<&str> = expected
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert_eq!(self.view().lines().collect::<Vec<_>>(), expected);
+    }
+}
+
+fn result(end: &str) -> JobResult {
+    let mut words = end.split(' ');
+    let conclusion = match words.next() {
+        Some("failure") => Conclusion::Failure,
+        Some("cancelled") => Conclusion::Cancelled,
+        _ => Conclusion::Success,
+    };
+    let outputs: IndexMap<String, String> = words
+        .filter_map(|word| word.split_once('='))
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
+    JobResult {
+        conclusion,
+        continue_on_error: false,
+        outputs,
+        error: None,
+        log_lines: 0,
+        log_bytes: 0,
+    }
+}
+
+#[track_caller]
+fn check(workflow: &str, ends: &[(&str, &str)], expected: &str) {
+    Bench::new(workflow, &[], ends).check(expected);
+}
+
+fn job(key: &str, rest: &str) -> String {
+    let rest: String = rest
+        .lines()
+        .map(|line| format!("    {}\n", line.trim_end()))
+        .collect();
+    format!("  {key}:\n{rest}    runs-on: linux\n    steps: [{{ run: 'true' }}]\n")
+}
+
+fn workflow(jobs: &[(&str, &str)]) -> String {
+    let jobs: String = jobs.iter().map(|(key, rest)| job(key, rest)).collect();
+    format!("on: push\njobs:\n{jobs}")
+}
+
+#[test]
+fn a_failure_skips_what_depends_on_it_and_says_so() {
+    check(
+        &workflow(&[
+            ("build", ""),
+            ("test", "needs: build"),
+            ("deploy", "needs: test"),
+            ("lint", ""),
+        ]),
+        &[("build", "failure")],
+        "build: failure
+         test: skipped; skipped: needs `build`, which failed
+         deploy: skipped; skipped: needs `test`, which was skipped
+         lint: success
+         = failure",
+    );
+}
+
+#[test]
+fn success_looks_at_all_ancestors() {
+    check(
+        &workflow(&[
+            ("a", "if: false"),
+            ("b", "needs: a\nif: always()"),
+            ("c", "needs: b"),
+            ("d", "needs: b\nif: success('b')"),
+            ("e", "needs: b\nif: ${{ !failure() && !cancelled() }}"),
+        ]),
+        &[],
+        "a: skipped; skipped: the condition is false
+         b: success
+         c: skipped; skipped: depends on `a`, which was skipped
+         d: success
+         e: success
+         = success",
+    );
+}
+
+#[test]
+fn a_false_condition_shows_the_values_it_saw() {
+    check(
+        &workflow(&[("staging", "if: github.ref_name == 'dev'")]),
+        &[],
+        "staging: skipped; skipped: github.ref_name == 'dev' is false, it is 'fix/login'
+         = skipped",
+    );
+}
+
+#[test]
+fn conditions_see_outputs_vars_and_results() {
+    check(
+        &workflow(&[
+            ("a", ""),
+            (
+                "b",
+                "needs: a\nif: needs.a.outputs.v == '1' && vars.TIER == 'gold'",
+            ),
+            (
+                "c",
+                "needs: [a, b]\nif: needs.b.result == 'success' && needs.a.outputs.none == ''",
+            ),
+            ("d", "needs: a\nif: failure('a')"),
+        ]),
+        &[("a", "success v=1")],
+        "a: success
+         b: success
+         c: success
+         d: skipped; skipped: failure('a') is false
+         = success",
+    );
+}
+
+#[test]
+fn legs_are_named_and_fail_fast() {
+    let matrix = "strategy: { matrix: { n: [1, 2, 3] } }";
+    check(
+        &workflow(&[("test", matrix), ("after", "needs: test")]),
+        &[
+            ("test (1)", "hang"),
+            ("test (2)", "failure"),
+            ("test (3)", "hang"),
+        ],
+        "test (1): in_progress; is being cancelled: `test (2)` failed, and the matrix fails fast
+         test (2): failure
+         test (3): cancelled; cancelled: `test (2)` failed, and the matrix fails fast
+         after: waiting; waits for test (1)
+         = open",
+    );
+    check(
+        &workflow(&[
+            ("test", "strategy: { fail-fast: false, matrix: { n: [1, 2] } }"),
+            ("after", "needs: test"),
+        ]),
+        &[("test (1)", "failure")],
+        "test (1): failure
+         test (2): success
+         after: skipped; skipped: needs `test`, which failed
+         = failure",
+    );
+}
+
+#[test]
+fn a_forgiven_failure_is_a_success_for_others() {
+    check(
+        &workflow(&[
+            (
+                "test",
+                "continue-on-error: ${{ matrix.n == 2 }}\nstrategy: { matrix: { n: [1, 2] } }",
+            ),
+            ("after", "needs: test"),
+        ]),
+        &[("test (2)", "failure")],
+        "test (1): success
+         test (2): failure
+         after: success
+         = success",
+    );
+}
+
+#[test]
+fn a_matrix_may_come_from_an_output_and_its_names_from_the_file() {
+    let matrix = "needs: plan\nstrategy: { matrix: { v: \"${{ fromJSON(needs.plan.outputs.list) }}\" } }";
+    check(
+        &workflow(&[
+            ("plan", ""),
+            ("a", matrix),
+            ("b", &format!("name: On ${{{{ matrix.v }}}}\n{matrix}")),
+            ("c", &format!("name: Plain\n{matrix}")),
+        ]),
+        &[("plan", "success list=[\"x\",\"y\"]")],
+        "plan: success
+         a (x): success
+         a (y): success
+         On x: success
+         On y: success
+         Plain (x): success
+         Plain (y): success
+         = success",
+    );
+    check(
+        &workflow(&[("plan", ""), ("a", matrix), ("b", "needs: a")]),
+        &[("plan", "success list=[]")],
+        "plan: success
+         a: failure; the list `v` of the matrix is empty
+         b: skipped; skipped: needs `a`, which failed
+         = failure",
+    );
+}
+
+#[test]
+fn max_parallel_lets_one_after_the_other() {
+    let bench = Bench::new(
+        &workflow(&[("test", "strategy: { max-parallel: 1, matrix: { n: [1, 2, 3] } }")]),
+        &[],
+        &[("test (2)", "hang")],
+    );
+    bench.check(
+        "test (1): success
+         test (2): in_progress
+         test (3): pending; waits for its turn: max-parallel is 1
+         = open",
+    );
+}
+
+#[test]
+fn outputs_of_legs_come_together() {
+    let bench = Bench::new(
+        &workflow(&[
+            ("m", "strategy: { matrix: { n: [1, 2] } }\noutputs: { a: x }"),
+            ("after", "needs: m"),
+        ]),
+        &[],
+        &[
+            ("m (1)", "success a=one only=1 e=kept"),
+            ("m (2)", "success a=two e="),
+        ],
+    );
+    let spec = bench.run.job_spec(bench.id("after")).unwrap();
+    assert_eq!(
+        spec.contexts["needs"]["m"],
+        serde_json::json!({ "result": "success", "outputs": { "a": "two", "only": "1", "e": "kept" } })
+    );
+}
+
+const CALLED: &str = "on:
+  workflow_call:
+    inputs:
+      env: { type: string, required: true }
+      count: { type: number, default: 2 }
+    secrets: { TOKEN: { required: false } }
+    outputs:
+      url: { value: '${{ jobs.up.outputs.url }}' }
+jobs:
+  up:
+    runs-on: linux
+    outputs: { url: x }
+    steps: [{ run: 'true' }]
+  check:
+    needs: up
+    if: inputs.count > 1
+    runs-on: linux
+    steps: [{ run: 'true' }]
+";
+
+#[test]
+fn called_workflows_have_inputs_outputs_and_secrets() {
+    let caller = format!(
+        "on: push\njobs:\n{}  deploy:\n    strategy: {{ matrix: {{ env: [staging, production] }} }}\n    \
+         uses: ./.github/workflows/called.yml\n    with: {{ env: '${{{{ matrix.env }}}}' }}\n    \
+         secrets: {{ TOKEN: '${{{{ secrets.DEPLOY }}}}' }}\n{}",
+        job("a", ""),
+        job(
+            "last",
+            "needs: deploy\nif: needs.deploy.outputs.url == 'http://p'"
+        ),
+    );
+    let ends = [
+        ("deploy (staging) / up", "success url=http://s"),
+        ("deploy (production) / up", "success url=http://p"),
+    ];
+    let bench = Bench::new(&caller, &[(".github/workflows/called.yml", CALLED)], &ends);
+    bench.check(
+        "a: success
+         deploy (staging) / up: success
+         deploy (staging) / check: success
+         deploy (production) / up: success
+         deploy (production) / check: success
+         last: success
+         = success",
+    );
+    let up = bench.id("deploy (production) / up");
+    let spec = bench.run.job_spec(up).unwrap();
+    assert_eq!(
+        spec.contexts["inputs"],
+        serde_json::json!({ "env": "production", "count": 2 })
+    );
+    assert_eq!(
+        (spec.workflow_path.as_str(), spec.job_key.as_str()),
+        (".github/workflows/called.yml", "up")
+    );
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    };
+    let secrets = map(&[("DEPLOY", "d"), ("OTHER", "o"), ("GITHUB_TOKEN", "t")]);
+    let given = bench
+        .run
+        .secrets_for(up, &secrets, &map(&[("KEY", "k")]))
+        .unwrap();
+    assert_eq!(given, map(&[("GITHUB_TOKEN", "t"), ("KEY", "k"), ("TOKEN", "d")]));
+    assert_eq!(
+        bench.run.secrets_for(bench.id("a"), &secrets, &map(&[])).unwrap(),
+        secrets
+    );
+}
+
+#[test]
+fn a_cancelled_run_still_does_what_wants_to() {
+    let mut bench = Bench::new(
+        &workflow(&[
+            ("a", ""),
+            ("b", "needs: a"),
+            ("stop", "needs: b\nif: always()"),
+            ("c", "if: always()"),
+            ("d", "needs: a\nif: cancelled()"),
+        ]),
+        &[],
+        &[("a", "hang"), ("c", "hang")],
+    );
+    bench
+        .tell(RunEvent::Cancel {
+            attempt: 1,
+            by: "ana".to_owned(),
+            force: false,
+        })
+        .unwrap();
+    bench.check(
+        "a: in_progress; is being cancelled by ana
+         b: cancelled; cancelled by ana
+         stop: waiting; waits for a
+         c: in_progress
+         d: waiting; waits for a
+         = open",
+    );
+    for (name, end) in [("a", "cancelled"), ("c", "success")] {
+        let job = bench.id(name);
+        bench
+            .tell(RunEvent::Finished {
+                job,
+                fence: Fence(1),
+                result: result(end),
+            })
+            .unwrap();
+    }
+    bench.go();
+    bench.check(
+        "a: cancelled; cancelled by ana
+         b: cancelled; cancelled by ana
+         stop: success
+         c: success
+         d: success
+         = cancelled",
+    );
+}
+
+#[test]
+fn force_waits_for_nobody() {
+    let mut bench = Bench::new(
+        &workflow(&[("a", "if: always()"), ("b", "needs: a")]),
+        &[],
+        &[("a", "hang")],
+    );
+    bench
+        .tell(RunEvent::Cancel {
+            attempt: 1,
+            by: "ana".to_owned(),
+            force: true,
+        })
+        .unwrap();
+    bench.check("a: cancelled; cancelled by ana\nb: cancelled; cancelled by ana\n= cancelled");
+    assert_eq!(bench.log, ["queue a", "end a"]);
+    bench
+        .tell(RunEvent::Cancel {
+            attempt: 9,
+            by: "ana".to_owned(),
+            force: true,
+        })
+        .unwrap_err();
+}
+
+#[test]
+fn a_rerun_of_what_failed_keeps_the_rest() {
+    let jobs = [
+        ("a", ""),
+        (
+            "b",
+            "needs: a\nstrategy: { fail-fast: false, matrix: { n: [1, 2] } }",
+        ),
+        ("c", "needs: b"),
+        ("d", "needs: a"),
+    ];
+    let mut bench = Bench::new(
+        &workflow(&jobs),
+        &[],
+        &[("a", "success v=7"), ("b (2)", "failure")],
+    );
+    let rerun = |which| RunEvent::Rerun {
+        after: 1,
+        which,
+        by: "ben".to_owned(),
+    };
+    bench.ends.clear();
+    bench.tell(rerun(Rerun::Failed)).unwrap();
+    bench.go();
+    bench.check(
+        "a: success (attempt 1)
+         b (1): success (attempt 1)
+         b (2): success
+         c: success
+         d: success (attempt 1)
+         = success",
+    );
+    let spec = bench.run.job_spec(bench.id("b (2)")).unwrap();
+    assert_eq!(spec.contexts["needs"]["a"]["outputs"]["v"], "7");
+    assert_eq!(
+        (spec.run_attempt, &spec.contexts["github"]["run_attempt"]),
+        (2, &serde_json::json!("2"))
+    );
+    let first: Vec<String> = bench
+        .run
+        .jobs_of(1)
+        .unwrap()
+        .iter()
+        .map(|job| format!("{} {:?}", job.name, job.conclusion))
+        .collect();
+    assert_eq!(first[2], "b (2) Some(Failure)");
+    assert_eq!(bench.run.conclusion_of(1), Some(Conclusion::Failure));
+    // Said twice: that attempt was followed already.
+    bench.tell(rerun(Rerun::All)).unwrap();
+    assert_eq!(bench.run.attempt(), 2);
+    let nothing = RunEvent::Rerun {
+        after: 2,
+        which: Rerun::Failed,
+        by: "ben".to_owned(),
+    };
+    assert_eq!(bench.tell(nothing), Err(IllegalEvent::NothingFailed(RunId(1846))));
+}
+
+#[test]
+fn a_rerun_reaches_into_a_called_workflow() {
+    let caller = format!(
+        "on: push\njobs:\n  deploy:\n    uses: ./.github/workflows/called.yml\n    with: {{ env: x }}\n{}",
+        job("last", "needs: deploy"),
+    );
+    let others = [(".github/workflows/called.yml", CALLED)];
+    let mut bench = Bench::new(&caller, &others, &[("deploy / check", "failure")]);
+    bench.check(
+        "deploy / up: success\ndeploy / check: failure\nlast: skipped; skipped: needs `deploy`, which failed\n= failure",
+    );
+    bench.ends.clear();
+    bench
+        .tell(RunEvent::Rerun {
+            after: 1,
+            which: Rerun::Failed,
+            by: "ben".to_owned(),
+        })
+        .unwrap();
+    bench.go();
+    bench.check("deploy / up: success (attempt 1)\ndeploy / check: success\nlast: success\n= success");
+    let up = bench.id("deploy / up");
+    bench
+        .tell(RunEvent::Rerun {
+            after: 2,
+            which: Rerun::Job(up),
+            by: "ben".to_owned(),
+        })
+        .unwrap();
+    bench.go();
+    bench.check("deploy / up: success\ndeploy / check: success\nlast: success\n= success");
+}
+
+#[test]
+fn environments_may_wait_and_refuse() {
+    let deploy = workflow(&[("deploy", "environment: production"), ("after", "needs: deploy")]);
+    check(
+        &deploy,
+        &[("production", "wait")],
+        "deploy: waiting; waits for the approval of ben\nafter: waiting; waits for deploy\n= open",
+    );
+    check(
+        &deploy,
+        &[(
+            "production",
+            "production takes only main, this release is from fix/login",
+        )],
+        "deploy: failure; refused: production takes only main, this release is from fix/login
+         after: skipped; skipped: needs `deploy`, which failed
+         = failure",
+    );
+}
+
+#[test]
+fn a_lost_runner_ends_its_job_or_gives_it_back() {
+    let mut bench = Bench::new(&workflow(&[("a", "")]), &[], &[("a", "hang")]);
+    let job = bench.id("a");
+    let lost = |fence, started| RunEvent::Lost {
+        job,
+        fence: Fence(fence),
+        started,
+        reason: "r1 is silent".to_owned(),
+    };
+    bench.tell(lost(1, true)).unwrap();
+    bench.check("a: failure; runner lost: r1 is silent\n= failure");
+    // Its late result changes nothing.
+    bench
+        .tell(RunEvent::Finished {
+            job,
+            fence: Fence(1),
+            result: result("success"),
+        })
+        .unwrap();
+    bench.check("a: failure; runner lost: r1 is silent\n= failure");
+
+    let spec = bench.run.spec().clone();
+    let (mut run, _) = Run::start(Timestamp(0), spec).unwrap();
+    let leased = |fence| RunEvent::Leased {
+        job,
+        fence: Fence(fence),
+        runner: "r1".to_owned(),
+    };
+    run.handle(Timestamp(1), leased(1)).unwrap();
+    let again = run.handle(Timestamp(2), lost(1, false)).unwrap();
+    assert!(
+        matches!(again[0].kind, EffectKind::Queue { fence: Fence(2), .. }),
+        "{again:?}"
+    );
+    run.handle(Timestamp(3), leased(2)).unwrap();
+    run.handle(Timestamp(4), lost(2, false)).unwrap();
+    run.handle(Timestamp(5), leased(3)).unwrap();
+    run.handle(Timestamp(6), lost(3, false)).unwrap();
+    assert_eq!(run.conclusion(), Some(Conclusion::Failure));
+}
+
+#[test]
+fn a_silent_runner_does_not_stall_a_run() {
+    let mut bench = Bench::new(&workflow(&[("a", "timeout-minutes: 3")]), &[], &[("a", "hang")]);
+    let deadline = bench.run.deadline().unwrap();
+    assert_eq!(deadline, Timestamp(1_001 + (180 + 120) * 1_000));
+    bench.now = deadline;
+    bench.tell(RunEvent::Wake).unwrap();
+    bench.check("a: failure; the runner did not end the job within its 3 m 0 s\n= failure");
+    assert_eq!(bench.run.deadline(), None);
+    assert_eq!(bench.log, ["queue a", "end a"]);
+}
+
+#[test]
+fn a_group_that_the_run_holds_itself_is_refused() {
+    let text = format!(
+        "concurrency: deploy\n{}",
+        workflow(&[("a", "concurrency: Deploy"), ("b", "concurrency: other")])
+    );
+    check(
+        &text,
+        &[],
+        "a: failure; the concurrency group `Deploy` is held by this job's own run: it would never start
+         b: success
+         = failure",
+    );
+}
+
+#[test]
+fn jobs_of_one_group_take_turns() {
+    let bench = Bench::new(
+        &workflow(&[("a", "concurrency: g"), ("b", "concurrency: g")]),
+        &[],
+        &[("a", "hang")],
+    );
+    bench.check(
+        "a: in_progress\nb: pending; waits for another job of this run in the concurrency group `g`\n= open",
+    );
+}
+
+#[test]
+fn a_run_has_a_name() {
+    let text = format!(
+        "run-name: Deploy by ${{{{ github.ref_name }}}}\n{}",
+        workflow(&[("a", "")])
+    );
+    assert_eq!(Bench::new(&text, &[], &[]).run.name(), "Deploy by fix/login");
+    assert_eq!(
+        Bench::new(&workflow(&[("a", "")]), &[], &[]).run.name(),
+        "Fix login"
+    );
+}
+
+#[test]
+fn what_cannot_be_evaluated_fails_its_job_and_says_why() {
+    check(
+        &workflow(&[("a", "if: fromJSON('{')"), ("b", "timeout-minutes: ${{ fromJSON('[]') }}"), ("c", "")]),
+        &[],
+        "a: failure; `if: fromJSON('{')` cannot be evaluated: Error parsing fromJson: EOF while parsing an object at line 1 column 1
+         b: failure; `timeout-minutes` is `Array`, not a number above 0
+         c: success
+         = failure",
+    );
+}
+
+#[test]
+fn events_of_others_are_refused() {
+    let mut bench = Bench::new(&workflow(&[("a", "")]), &[], &[]);
+    let job = JobId::new(RunId(3), 0);
+    let event = RunEvent::Started { job, fence: Fence(1) };
+    assert_eq!(bench.tell(event), Err(IllegalEvent::UnknownJob(job, RunId(1846))));
+}
+
+#[test]
+fn dispatch_inputs_are_checked() {
+    let text = "on:
+  workflow_dispatch:
+    inputs:
+      environment: { type: choice, options: [staging, production], default: staging }
+      dry: { type: boolean, default: true }
+      count: { type: number }
+      note: { required: true }
+jobs:
+  a: { runs-on: linux, steps: [{ run: 'true' }] }
+";
+    let source = Source::new(PATH, text);
+    let (workflow, _) = pilotage_workflow::parse::workflow(&source, &NoResolver, &ParseOptions::default());
+    let workflow = workflow.unwrap();
+    let given = |pairs: &[(&str, &str)]| {
+        let given = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        match Inputs::check(&workflow, &given) {
+            Ok(values) => serde_json::to_string(&values).unwrap(),
+            Err(errors) => errors.join("; "),
+        }
+    };
+    for (pairs, expected) in [
+        (
+            vec![("note", "x")],
+            r#"{"environment":"staging","dry":true,"count":0,"note":"x"}"#,
+        ),
+        (
+            vec![
+                ("NOTE", "x"),
+                ("dry", "false"),
+                ("count", "2.5"),
+                ("environment", "production"),
+            ],
+            r#"{"environment":"production","dry":false,"count":2.5,"note":"x"}"#,
+        ),
+        (
+            vec![
+                ("dry", "yes"),
+                ("count", "many"),
+                ("environment", "moon"),
+                ("other", "1"),
+            ],
+            "there is no input `other`: it takes environment, dry, count, note; \
+             the input `environment` is `moon`, not one of staging, production; \
+             the input `dry` is `yes`, not true or false; the input `count` is `many`, not a number; \
+             the input `note` is required",
+        ),
+    ] {
+        assert_eq!(given(&pairs), expected);
+    }
+}

@@ -1,0 +1,6 @@
+//! Whole jobs, run by real shells, git and Node: a workflow in, its events and its result out.
+
+mod actions;
+mod built_in;
+mod steps;
+mod world;
