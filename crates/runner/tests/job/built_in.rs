@@ -84,6 +84,48 @@ async fn checkout_takes_the_working_directory_as_it_lies_there() {
 }
 
 #[tokio::test]
+async fn checkout_fetches_from_the_remote() {
+    let mut world = steps(
+        r#"
+- {uses: actions/checkout@v4, with: {path: main}}
+- {uses: actions/checkout@v4, with: {path: dev, ref: dev, fetch-depth: 0}}
+- {uses: actions/checkout@v4, with: {path: tag, ref: refs/tags/v1}}
+- run: |
+    cat main/a dev/a tag/a
+    git -C main symbolic-ref --short HEAD; git -C dev symbolic-ref --short HEAD
+    git -C main log --format=%s; git -C dev log --format=%s | wc -l
+    ! grep -r job-token main/.git
+"#,
+    );
+    let origin = world.directory.path().join("git/octo/hello.git");
+    std::fs::create_dir_all(&origin).unwrap();
+    git(&origin, &["init", "-q", "-b", "main"]);
+    for (branch, text) in [("main", "old"), ("main", "main"), ("dev", "dev")] {
+        git(&origin, &["checkout", "-q", "-B", branch]);
+        world.file("git/octo/hello.git/a", &format!("{text}\n"));
+        git(&origin, &["add", "."]);
+        git(&origin, &["commit", "-qm", text]);
+    }
+    git(&origin, &["tag", "v1", "main~1"]);
+    let sha = Command::new("git")
+        .current_dir(&origin)
+        .args(["rev-parse", "main"])
+        .output()
+        .unwrap();
+    world.sha = String::from_utf8(sha.stdout).unwrap().trim().to_owned();
+    world.remote = Some(format!("file://{}/git", world.directory.path().display()));
+    let ran = world.run().await;
+    assert_eq!(ran.result.conclusion, Conclusion::Success, "{:#?}", ran.log());
+    let output = ran.output();
+    let after: Vec<_> = output.iter().rev().take(7).rev().collect();
+    assert_eq!(
+        after,
+        ["main", "dev", "old", "main", "dev", "main", "3"],
+        "{output:?}"
+    );
+}
+
+#[tokio::test]
 async fn inputs_that_are_not_implemented_are_refused_by_name() {
     let ran = steps("- uses: actions/checkout@v4\n  with: {submodules: recursive}")
         .run()

@@ -32,6 +32,9 @@ pub struct World {
     secrets: BTreeMap<String, String>,
     pub actions_from: Vec<PathBuf>,
     pub private: Vec<PathBuf>,
+    /// Where checkout fetches from, instead of the working directory.
+    pub remote: Option<String>,
+    pub sha: String,
 }
 
 /// What a job said, in order, and what it came to.
@@ -54,6 +57,8 @@ impl World {
             secrets: BTreeMap::new(),
             actions_from: Vec::new(),
             private: Vec::new(),
+            remote: None,
+            sha: "0".repeat(40),
         }
     }
 
@@ -93,7 +98,12 @@ impl World {
             cancel: cancel.clone(),
             kill: CancellationToken::new(),
             services: Services::Local(Local::new(at("artifacts"), at("caches"))),
-            checkout: CheckoutSource::WorkingDirectory(at("project")),
+            checkout: match &self.remote {
+                Some(server) => CheckoutSource::Remote {
+                    server: server.clone(),
+                },
+                None => CheckoutSource::WorkingDirectory(at("project")),
+            },
             rules: Arc::new(ChildRules::default()),
             private: self.private.clone(),
             tracking_id: format!(
@@ -114,7 +124,7 @@ impl World {
             line_bytes_max: 1 << 20,
         };
         let contexts = serde_json::json!({
-            "github": {"ref": "refs/heads/main", "sha": "0".repeat(40), "repository": "octo/hello", "actor": "ana",
+            "github": {"ref": "refs/heads/main", "sha": self.sha, "repository": "octo/hello", "actor": "ana",
                        "event_name": "push", "event": {"number": 7}},
             "vars": {"COLOUR": "blue"},
         });
