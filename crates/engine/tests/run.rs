@@ -1,5 +1,7 @@
 //! What a run does, told as scripts: a workflow, what its jobs come to, and what people see in the end.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 use indexmap::IndexMap;
 use pilotage_api::runner::{Conclusion, JobResult};
 use pilotage_engine::concurrency::{Answer, Ask, Groups};

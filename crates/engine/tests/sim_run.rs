@@ -1,6 +1,12 @@
 //! A seeded sweep over random workflows in a faulty world. A failure prints its seed; to see it alone:
 //! `PILOTAGE_SEED=17 cargo test -p pilotage-engine --test sim_run`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test, a panic is the answer"
+)]
+
 #[path = "sim/made.rs"]
 mod made;
 #[path = "sim/random.rs"]
