@@ -31,6 +31,8 @@ struct Seen {
     environment_refused: bool,
     group_cancelled: bool,
     told_to_end: bool,
+    /// A step of it may have begun, as far as the run knows.
+    may_have_started: bool,
 }
 
 type Broken = Result<(), String>;
@@ -64,8 +66,11 @@ impl Shadow {
                     .told
                     .push((*fence, result.conclusion, result.outputs.clone()));
             }
-            RunEvent::Lost { job, fence, .. } => {
+            RunEvent::Lost {
+                job, fence, started, ..
+            } => {
                 let seen = self.seen(*job);
+                seen.may_have_started |= *started && *fence > seen.lost;
                 seen.lost = seen.lost.max(*fence);
             }
             RunEvent::Cancel { attempt, .. } if *attempt == self.attempt && run.conclusion().is_none() => {
@@ -96,6 +101,9 @@ impl Shadow {
         effects: &[(u64, &EffectKind)],
     ) -> Broken {
         if run.attempt() != self.attempt {
+            if !matches!(event, Some(RunEvent::Rerun { after, .. }) if *after == self.attempt) {
+                return Err(format!("attempt {} began by itself", run.attempt()));
+            }
             self.next_attempt(run)?;
         }
         for (sequence, effect) in effects {
@@ -182,6 +190,11 @@ impl Shadow {
             ));
         }
         let seen = self.seen(job);
+        if seen.may_have_started {
+            return Err(format!(
+                "`{name}` is queued again although a step of it may have begun"
+            ));
+        }
         if seen.end.is_some() || seen.leased > seen.lost || fence <= seen.lost {
             return Err(format!(
                 "`{name}` is queued while it may run, or with a used fence {fence}"

@@ -10,7 +10,9 @@ use pilotage_engine::concurrency::{Answer, Ask, Groups};
 use pilotage_engine::ids::{Fence, JobId, ProjectId, RunId, SlotId};
 use pilotage_engine::lease::{LeaseEffect, LeaseEvent, Leases};
 use pilotage_engine::queue::{Runner, WaitingJob, assign};
-use pilotage_engine::run::{EffectKind, EnvironmentAnswer, Rerun, Run, RunEffect, RunEvent, RunSpec};
+use pilotage_engine::run::{
+    ConcurrencyAnswer, EffectKind, EnvironmentAnswer, Holder, Rerun, Run, RunEffect, RunEvent, RunSpec,
+};
 use pilotage_engine::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub(crate) struct World {
     now: Timestamp,
     runs: Vec<Cell>,
     groups: Groups,
+    /// Who was let into a group and has not let go.
+    inside: BTreeMap<String, Holder>,
     leases: Leases,
     queue: BTreeMap<JobId, Queued>,
     /// What runners are at, by runner and job.
@@ -94,6 +98,7 @@ impl World {
             now: Timestamp(1_000),
             runs: Vec::new(),
             groups: Groups::default(),
+            inside: BTreeMap::new(),
             leases: Leases::default(),
             queue: BTreeMap::new(),
             works: BTreeMap::new(),
@@ -340,6 +345,9 @@ impl World {
                     self.answer(answers);
                 }
                 EffectKind::ReleaseConcurrency { holder, group } => {
+                    if self.inside.get(&group) == Some(&holder) {
+                        self.inside.remove(&group);
+                    }
                     let answers = self.groups.release(ProjectId(1), &group, holder);
                     self.answer(answers);
                 }
@@ -371,6 +379,13 @@ impl World {
             answer,
         } in answers
         {
+            if answer == ConcurrencyAnswer::Granted {
+                let other = self
+                    .inside
+                    .insert(group.clone(), holder)
+                    .filter(|other| *other != holder);
+                assert_eq!(other, None, "two are in {group}");
+            }
             let index = usize::try_from(holder.run.0 - 7).unwrap();
             self.send(
                 index,
