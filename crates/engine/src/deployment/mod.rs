@@ -193,14 +193,14 @@ impl Deployment {
         let mut effects = Effects::default();
         match event {
             DeploymentEvent::Result { sequence, result } => {
-                self.take_result(now, sequence, result, &mut effects)
+                self.take_result(now, sequence, result, &mut effects);
             }
             DeploymentEvent::Rules { answer } => self.take_rules(now, answer, &mut effects),
             DeploymentEvent::Tripped { service, trip } => {
-                self.take_trip(now, &service, *trip, &mut effects)?
+                self.take_trip(now, &service, *trip, &mut effects)?;
             }
             DeploymentEvent::ReplicaDied { replica, why } => {
-                self.take_death(now, &replica, &why, &mut effects)
+                self.take_death(now, &replica, &why, &mut effects);
             }
             DeploymentEvent::Abort {
                 by,

@@ -449,7 +449,9 @@ fn an_outage_blames_nobody() {
         error: true,
         latency_us: 1_000,
     };
-    (0..10).for_each(|_| drop(guard.observe(Arm::Old, bad)));
+    for _ in 0..10 {
+        guard.observe(Arm::Old, bad);
+    }
     while guard.observe(Arm::New, bad).is_none() {}
     trip.verdict = serde_json::to_value(guard.evidence()).unwrap();
     world.event(DeploymentEvent::Tripped { service, trip });

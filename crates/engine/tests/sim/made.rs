@@ -188,7 +188,7 @@ impl MadeJob {
             MadeIf::NotCancelled => text.push_str("    if: ${{ !cancelled() }}\n"),
             MadeIf::SuccessOrFailure => text.push_str("    if: success() || failure()\n"),
             MadeIf::OutputOf(need) => {
-                writeln!(text, "    if: needs.{}.outputs.v == '1'", jobs[need].key).unwrap()
+                writeln!(text, "    if: needs.{}.outputs.v == '1'", jobs[need].key).unwrap();
             }
             MadeIf::Never => text.push_str("    if: github.ref_name == 'dev'\n"),
         }
