@@ -151,6 +151,11 @@ impl Body for AnswerBody {
                             exchange.complete();
                         }
                     }
+                    // A stream of events that a drain has cut ends like any other: its client asks again.
+                    Some(Err(_)) if exchange.is_cut_stream() => {
+                        exchange.broken();
+                        return Poll::Ready(None);
+                    }
                     Some(Err(_)) => exchange.broken(),
                     None => exchange.complete(),
                 }

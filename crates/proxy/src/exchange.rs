@@ -34,6 +34,8 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     is_probe: bool,
+    /// The answer is a stream of server-sent events.
+    is_stream: bool,
 }
 
 /// What the log says of a client that went away before the answer.
@@ -100,6 +102,7 @@ impl Exchange {
             status: 0,
             bytes: 0,
             is_probe: false,
+            is_stream: false,
         }
     }
 
@@ -138,6 +141,10 @@ impl Exchange {
             flight.broken(&self.connection.core);
             flight.land();
         }
+    }
+
+    pub(crate) fn is_cut_stream(&self) -> bool {
+        self.is_stream && self.flight().is_some_and(|flight| flight.seat().is_leaving())
     }
 
     async fn forward(&mut self, mut request: Request<Incoming>) -> Result<Reply, Fault> {
@@ -467,7 +474,7 @@ impl Exchange {
         self.status = head.status.as_u16();
         let protocol = head.headers.get(UPGRADE).cloned();
         head::strip(&mut head.headers, false);
-        let streams = head
+        self.is_stream = head
             .headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -475,7 +482,7 @@ impl Exchange {
             if self.is_probe {
                 flight.name_in(&mut head.headers);
             }
-            let waits = !body.is_end_stream() && !streams && !is_upgrade;
+            let waits = !body.is_end_stream() && !self.is_stream && !is_upgrade;
             let is_error = head.status.is_server_error();
             flight.settle(&self.connection.core, is_error, self.started.elapsed(), waits);
         }

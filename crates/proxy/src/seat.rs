@@ -7,7 +7,7 @@ use crate::upstream::Idle;
 use pilotage_api::proxy::Replica;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -22,7 +22,9 @@ pub(crate) struct Seat {
     leaving: AtomicBool,
     left: Arc<Notify>,
     pub(crate) counts: Counts,
+    /// Connections to its replicas, and what cuts its tunnels.
     tasks: Mutex<Vec<AbortHandle>>,
+    tunnels: Mutex<Vec<Weak<Notify>>>,
     replicas: Mutex<Vec<Arc<Endpoint>>>,
 }
 
@@ -36,6 +38,7 @@ impl Seat {
             left,
             counts: Counts::default(),
             tasks: Mutex::default(),
+            tunnels: Mutex::default(),
             replicas: Mutex::default(),
         }
     }
@@ -64,7 +67,14 @@ impl Seat {
         self.leaving.store(leaving, Ordering::SeqCst);
     }
 
-    /// A connection or tunnel to one of its replicas; cut when a drain's deadline passes.
+    /// A tunnel is told of a cut while it keeps what it gives here.
+    pub(crate) fn register_tunnel(&self, cut: &Arc<Notify>) {
+        let mut tunnels = lock(&self.tunnels);
+        tunnels.retain(|known| known.strong_count() > 0);
+        tunnels.push(Arc::downgrade(cut));
+    }
+
+    /// A connection to one of its replicas; cut when a drain's deadline passes.
     pub(crate) fn register(&self, task: AbortHandle) {
         let mut tasks = lock(&self.tasks);
         if tasks.len() == tasks.capacity() {
@@ -76,6 +86,9 @@ impl Seat {
     }
 
     pub(crate) fn cut(&self) {
+        for cut in lock(&self.tunnels).drain(..).filter_map(|cut| cut.upgrade()) {
+            cut.notify_one();
+        }
         for task in lock(&self.tasks).drain(..) {
             task.abort();
         }

@@ -391,3 +391,33 @@ fn a_drain_ends_as_refused_when_the_revision_gets_a_share_again() {
         assert_eq!(slow.join().expect("answered").body, "slow");
     });
 }
+
+#[test]
+fn a_stream_of_events_that_is_cut_ends_as_a_whole_answer() {
+    let (old, new) = (Backend::start("old"), Backend::start("new"));
+    let running = Running::start();
+    running.apply(&running.table(1, &[("old", 10_000, &[&old])]));
+    std::thread::scope(|scope| {
+        let stream = scope.spawn(|| running.get("/sse?n=100000"));
+        while running.status().revisions[0].in_flight == 0 {
+            std::thread::yield_now();
+        }
+        running.apply(&running.table(2, &[("old", 0, &[&old]), ("new", 10_000, &[&new])]));
+        let drained = running.drain("old", 200);
+        assert!(
+            matches!(drained, Answer::Drained { finished: 0, cut: 1 }),
+            "{drained:?}"
+        );
+        let reply = stream.join().expect("ended");
+        assert!(reply.body.ends_with("\r\n0\r\n\r\n"), "{:?}", reply.body);
+    });
+    assert_eq!(
+        running
+            .status()
+            .revisions
+            .iter()
+            .map(|revision| revision.errors)
+            .sum::<u64>(),
+        0
+    );
+}

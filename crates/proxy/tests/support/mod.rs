@@ -163,8 +163,12 @@ async fn answer(
         }
         "/sse" => {
             let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            let query = request
+                .uri()
+                .query()
+                .and_then(|q| q.strip_prefix("n=")?.parse().ok());
             tokio::spawn(async move {
-                for n in 0..SSE_EVENTS {
+                for n in 0..query.unwrap_or(SSE_EVENTS) {
                     let event = Frame::data(Bytes::from(format!("data: {n}\n\n")));
                     if sender.send(Ok::<_, Infallible>(event)).await.is_err() {
                         return;
