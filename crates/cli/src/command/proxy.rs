@@ -16,7 +16,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) fn run(self) -> CommandResult {
         crate::error::protect()?;
-        let mut config = ProxyConfig::new(&self.directory);
+        let mut config = ProxyConfig::new(self.directory.clone());
         config.keeper = Some(self.directory.join("keeper"));
         pilotage_proxy::run(config)
             .map_err(|e| CommandError::failed("the proxy cannot serve").because(&e))?;
