@@ -1,6 +1,7 @@
 //! Executes jobs: leases, steps, processes, isolation, actions, logs.
 
 mod action;
+pub mod agent;
 pub mod archive;
 mod base64;
 pub mod builtin;

@@ -96,7 +96,7 @@ impl Lines {
         }
         let reach = self.masker.reach();
         let mut from = 0;
-        while self.begun.len() - from > self.line_bytes_max + reach {
+        while self.begun.len() - from > self.line_bytes_max.saturating_add(reach) {
             let rest = &self.begun[from..];
             let near = char_begin(rest, self.line_bytes_max);
             let at = self.masker.cut(rest, near);
