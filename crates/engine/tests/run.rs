@@ -870,3 +870,83 @@ jobs:
         assert_eq!(given(&pairs), expected);
     }
 }
+
+#[test]
+fn outputs_have_a_limit() {
+    let mut bench = Bench::new(&workflow(&[("a", ""), ("b", "needs: a")]), &[], &[("a", "hang")]);
+    let mut big = result("success");
+    big.outputs.insert("v".to_owned(), "x".repeat(1 << 20));
+    let job = bench.id("a");
+    bench
+        .tell(RunEvent::Finished {
+            job,
+            fence: Fence(1),
+            result: big,
+        })
+        .unwrap();
+    bench.check(
+        "a: failure; its outputs have 1048577 bytes, 1048576 are the most
+         b: skipped; skipped: needs `a`, which failed
+         = failure",
+    );
+}
+
+/// What is stored must be readable by the next version: these forms only grow.
+#[test]
+fn stored_events_and_effects_keep_their_form() {
+    let job = JobId(1_846_000_000);
+    let events = [
+        (
+            RunEvent::Leased {
+                job,
+                fence: Fence(2),
+                runner: "r1".to_owned(),
+            },
+            r#"{"event":"leased","job":1846000000,"fence":2,"runner":"r1"}"#,
+        ),
+        (
+            RunEvent::Started { job, fence: Fence(2) },
+            r#"{"event":"started","job":1846000000,"fence":2}"#,
+        ),
+        (
+            RunEvent::Finished {
+                job,
+                fence: Fence(2),
+                result: result("failure a=1"),
+            },
+            r#"{"event":"finished","job":1846000000,"fence":2,"result":{"conclusion":"failure","continue_on_error":false,"outputs":{"a":"1"},"log_lines":0,"log_bytes":0}}"#,
+        ),
+        (
+            RunEvent::EnvironmentAnswer {
+                job,
+                answer: EnvironmentAnswer::Waiting {
+                    reason: "r".to_owned(),
+                },
+            },
+            r#"{"event":"environment-answer","job":1846000000,"answer":{"answer":"waiting","reason":"r"}}"#,
+        ),
+        (
+            RunEvent::Rerun {
+                after: 1,
+                which: Rerun::Job(job),
+                by: "ben".to_owned(),
+            },
+            r#"{"event":"rerun","after":1,"which":{"job":1846000000},"by":"ben"}"#,
+        ),
+        (RunEvent::Wake, r#"{"event":"wake"}"#),
+    ];
+    for (event, expected) in events {
+        let stored = serde_json::to_string(&event).unwrap();
+        assert_eq!(stored, expected);
+        serde_json::from_str::<RunEvent>(&stored).unwrap();
+    }
+    let effect = RunEffect {
+        sequence: 7,
+        kind: EffectKind::CancelJob {
+            job,
+            reason: "r".to_owned(),
+        },
+    };
+    let expected = r#"{"sequence":7,"kind":{"effect":"cancel-job","job":1846000000,"reason":"r"}}"#;
+    assert_eq!(serde_json::to_string(&effect).unwrap(), expected);
+}

@@ -15,6 +15,8 @@ const GRACE: Duration = Duration::from_secs(120);
 const QUEUED_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// As long as GitHub waits for an approval.
 const GATE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// GitHub's limit for the outputs of one job.
+const OUTPUTS_MAX_BYTES: usize = 1 << 20;
 /// Leases that a job may lose before it started, until it fails: it is the job, then, that kills its runners.
 const LOSSES_MAX: u32 = 3;
 
@@ -293,8 +295,19 @@ impl Run {
         }
         entry.fence = fence.next();
         entry.started_at.get_or_insert(turn.now);
-        entry.outputs = result.outputs;
         entry.error = result.error;
+        let bytes: usize = result
+            .outputs
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if bytes > OUTPUTS_MAX_BYTES {
+            entry.error = Some(format!(
+                "its outputs have {bytes} bytes, {OUTPUTS_MAX_BYTES} are the most"
+            ));
+            return self.end_job(job, Conclusion::Failure, None, turn);
+        }
+        entry.outputs = result.outputs;
         entry.plan.continue_on_error |= result.continue_on_error;
         let reason = entry
             .cancelling
