@@ -121,7 +121,7 @@ async fn run_into(
     if ended.stopped.is_some_and(|reason| reason != StopReason::TimedOut) {
         return Err(ActionError::Stopped);
     }
-    if ended.left_behind {
+    if ended.left_behind && job.debug {
         log.line("##[debug]Processes of this step are still running; they are ended with the job.");
     }
     if !ended.status.success() {

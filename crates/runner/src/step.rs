@@ -28,6 +28,15 @@ pub(crate) struct Frame {
     pub(crate) overlay: Env,
     /// 0 in the job itself.
     pub(crate) depth: usize,
+    /// The ids of the steps around it, each with a slash behind it.
+    pub(crate) key: String,
+}
+
+impl Frame {
+    /// What tells a step from all others of the job, those in composite actions too.
+    pub(crate) fn key_of(&self, step: &str) -> String {
+        format!("{}{step}", self.key)
+    }
 }
 
 /// How a step ended.

@@ -33,9 +33,8 @@ pub(crate) async fn run(
             Err(ActionError::failed("this is no composite action")),
         );
     };
-    if outer.depth + 1 > DEPTH_MAX {
-        let message = format!("composite actions are nested more than {DEPTH_MAX} times");
-        return (Left::default(), Err(ActionError::failed(message)));
+    if let Err(error) = check_depth(outer) {
+        return (Left::default(), Err(error));
     }
     let mut frame = frame_of(job, outer, directory, inputs, env);
     let mut left = Left::default();
@@ -59,6 +58,25 @@ pub(crate) async fn run(
     (left, result)
 }
 
+/// What is known of a composite's inside before the job's first step.
+pub(crate) fn known_frame(outer: &Frame, step: &Step, inputs: &Env) -> Result<Frame, ActionError> {
+    check_depth(outer)?;
+    Ok(Frame {
+        contexts: outer.contexts.for_composite(inputs),
+        overlay: outer.overlay.clone(),
+        depth: outer.depth + 1,
+        key: format!("{}/", outer.key_of(&step.id)),
+    })
+}
+
+fn check_depth(outer: &Frame) -> Result<(), ActionError> {
+    if outer.depth < DEPTH_MAX {
+        return Ok(());
+    }
+    let message = format!("composite actions are nested more than {DEPTH_MAX} times");
+    Err(ActionError::Failed(message))
+}
+
 fn frame_of(job: &Job, outer: &Frame, directory: &Directory, inputs: &Env, env: &Env) -> Frame {
     let mut contexts = outer.contexts.for_composite(inputs);
     contexts.set_github("action_path", directory.path.to_string_lossy().into_owned());
@@ -73,6 +91,7 @@ fn frame_of(job: &Job, outer: &Frame, directory: &Directory, inputs: &Env, env: 
         contexts,
         overlay,
         depth: outer.depth + 1,
+        key: format!("{}/", outer.key_of(&outer.contexts.github("action"))),
     }
 }
 

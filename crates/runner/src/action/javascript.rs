@@ -1,6 +1,6 @@
 //! JavaScript actions: run by the machine's own Node, with their inputs and state in the environment.
 
-use super::{ActionError, Code, Directory, Post};
+use super::{ActionError, Code, Directory, Post, composite};
 use crate::contexts::Env;
 use crate::job::Job;
 use crate::log::{LogClosed, StepLog};
@@ -46,29 +46,43 @@ impl<'a> Scripts<'a> {
     }
 }
 
-/// The pre part of a step's action, if it has one. Actions of the project have none, as on GitHub: they are not
-/// there before the first step.
-pub(crate) fn pre(
+/// The pre parts of a step's action and of the actions inside it, in order. Actions of the project have none, as on
+/// GitHub: they are not there before the first step. `find` finds the action of a `uses`.
+pub(crate) fn pres(
     frame: &Frame,
     step: &Step,
     directory: &Arc<Directory>,
-) -> Result<Option<Post>, ActionError> {
-    if super::composite::is(directory) || Scripts::of(directory)?.pre.is_none() {
-        return Ok(None);
-    }
+    find: &dyn Fn(&str) -> Result<Code, ActionError>,
+) -> Result<Vec<Post>, ActionError> {
     let StepKind::Uses { with, .. } = &step.kind else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let code = Code::Directory(Arc::clone(directory));
     let inputs = step::known_inputs(&code, with.as_ref(), frame);
-    Ok(Some(Post {
+    if let ActionRuns::Composite { steps } = &directory.action.runs {
+        let inner = composite::known_frame(frame, step, &inputs)?;
+        let mut all = Vec::new();
+        for step in steps {
+            if let StepKind::Uses { action, .. } = &step.kind
+                && !action.value.starts_with("./")
+                && let Code::Directory(directory) = find(&action.value)?
+            {
+                all.extend(pres(&inner, step, &directory, find)?);
+            }
+        }
+        return Ok(all);
+    }
+    if Scripts::of(directory)?.pre.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Post {
         code,
-        step: step.id.clone(),
+        step: frame.key_of(&step.id),
         contexts: frame.contexts.clone(),
         overlay: frame.overlay.clone(),
         inputs,
         state: Env::new(),
-    }))
+    }])
 }
 
 pub(crate) async fn run_pre(
@@ -98,7 +112,7 @@ pub(crate) async fn run_main(
         Ok(scripts) => scripts,
         Err(error) => return (Left::default(), Err(error)),
     };
-    let step = frame.contexts.github("action");
+    let step = frame.key_of(&frame.contexts.github("action"));
     let mut state = job.pre_states.get(&step).cloned().unwrap_or_default();
     let (left, result) = run_script(
         job,
@@ -168,6 +182,7 @@ async fn run_part(
         contexts,
         overlay,
         depth: 0,
+        key: String::new(),
     };
     frame.contexts.set_job_status(status.outcome());
     let mut finished = Finished {

@@ -392,6 +392,7 @@ pub(crate) async fn run_post(
         contexts: post.contexts,
         overlay: post.overlay,
         depth: 0,
+        key: String::new(),
     };
     if let Decision::Skip(reason) = status.decide(None, implicit, &frame.contexts) {
         finished.reason = Some(reason);

@@ -6,7 +6,7 @@ use crate::builtin;
 use crate::files::CommandFiles;
 use crate::log::{JobLog, LogClosed, StepLog};
 use crate::matcher::Matchers;
-use crate::process::{JobProcesses, Stop};
+use crate::process::{JobProcesses, Leftover, Stop};
 use crate::step::{self, Finished, Frame};
 use indexmap::IndexMap;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, JobResult, JobSpec, Report, StepName};
@@ -66,9 +66,7 @@ pub(super) async fn execute(spec: JobSpec, host: JobHost) -> JobResult {
     };
     let left = processes.end().await;
     for process in &left {
-        setup.line(&format!(
-            "##[debug]Ended a process that was left behind: {process:?}"
-        ));
+        setup.line(&left_behind(process));
     }
     let _closed = setup.flush().await;
     let summary = summary.unwrap_or_else(|LogClosed| Summary {
@@ -84,6 +82,15 @@ pub(super) async fn execute(spec: JobSpec, host: JobHost) -> JobResult {
         error: summary.error,
         log_lines,
         log_bytes,
+    }
+}
+
+fn left_behind(process: &Leftover) -> String {
+    let Leftover { pid, name, killed } = process;
+    if *killed {
+        format!("Ended the process {pid} (`{name}`), which a step left behind")
+    } else {
+        format!("##[warning]The process {pid} (`{name}`), which a step left behind, cannot be ended")
     }
 }
 
@@ -248,6 +255,7 @@ fn begin(
             contexts,
             overlay: IndexMap::new(),
             depth: 0,
+            key: String::new(),
         },
     ))
 }
@@ -281,9 +289,18 @@ async fn run_steps(
             return refuse(setup, &job.host, summary).await;
         }
     };
-    announce(&job, &frame, steps, &sequence).await?;
+    let mut announced = Announced::default();
+    announced.upcoming(&job, &frame, steps, &sequence).await?;
     let watch = limits.watch(&job);
-    let ran = run_sequence(&mut job, &mut frame, steps, &mut sequence, &watch.stop).await;
+    let ran = run_sequence(
+        &mut job,
+        &mut frame,
+        steps,
+        &mut sequence,
+        &mut announced,
+        &watch.stop,
+    )
+    .await;
     let timed_out = watch.timed_out();
     drop(watch);
     let mut error = ran?;
@@ -390,6 +407,10 @@ fn resolve_all(
     steps: &[Step],
     sequence: &mut Sequence<Work>,
 ) -> Result<(), String> {
+    let find = |uses: &str| {
+        let code = resolve::resolve(uses, &job.dirs.workspace, &job.host.actions_from);
+        code.map_err(|e| ActionError::Failed(e.to_string()))
+    };
     for step in steps {
         let StepKind::Uses { action, .. } = &step.kind else {
             continue;
@@ -397,11 +418,10 @@ fn resolve_all(
         if action.value.starts_with("./") {
             continue;
         }
-        let code = resolve::resolve(&action.value, &job.dirs.workspace, &job.host.actions_from);
-        if let Code::Directory(directory) = code.map_err(|e| e.to_string())? {
+        if let Code::Directory(directory) = find(&action.value).map_err(|e| e.sentence())? {
             let name = step::display_name(step, &frame.contexts);
-            let pre = javascript::pre(frame, step, &directory).map_err(|e| e.sentence())?;
-            if let Some(pre) = pre {
+            let pres = javascript::pres(frame, step, &directory, &find).map_err(|e| e.sentence())?;
+            for pre in pres {
                 sequence.add_pre(Work::Pre(Box::new(pre), format!("Pre {name}")));
             }
         }
@@ -409,26 +429,38 @@ fn resolve_all(
     Ok(())
 }
 
-async fn announce(
-    job: &Job,
-    frame: &Frame,
-    steps: &[Step],
-    sequence: &Sequence<Work>,
-) -> Result<(), LogClosed> {
-    let names = sequence.upcoming().map(|(number, _, work)| {
-        let (id, name) = label(frame, steps, work);
-        let name = job.log.masker().mask_str(&name).into_owned();
-        StepName {
-            step: number,
-            id,
-            name,
+/// The names of steps that were told already: one is told again only when it became another.
+#[derive(Default)]
+struct Announced(IndexMap<u32, String>);
+
+impl Announced {
+    async fn upcoming(
+        &mut self,
+        job: &Job,
+        frame: &Frame,
+        steps: &[Step],
+        sequence: &Sequence<Work>,
+    ) -> Result<(), LogClosed> {
+        let names = sequence.upcoming().map(|(number, _, work)| {
+            let (id, name) = label(frame, steps, work);
+            let name = job.log.masker().mask_str(&name).into_owned();
+            StepName {
+                step: number,
+                id,
+                name,
+            }
+        });
+        let names: Vec<_> = names.collect();
+        self.tell(job, names).await
+    }
+
+    async fn tell(&mut self, job: &Job, mut names: Vec<StepName>) -> Result<(), LogClosed> {
+        names.retain(|n| self.0.insert(n.step, n.name.clone()).as_ref() != Some(&n.name));
+        if names.is_empty() {
+            Ok(())
+        } else {
+            job.report(Report::Steps { steps: names }).await
         }
-    });
-    let names: Vec<_> = names.collect();
-    if names.is_empty() {
-        Ok(())
-    } else {
-        job.report(Report::Steps { steps: names }).await
     }
 }
 
@@ -450,10 +482,10 @@ async fn run_sequence(
     frame: &mut Frame,
     steps: &[Step],
     sequence: &mut Sequence<Work>,
+    announced: &mut Announced,
     stop: &Stop,
 ) -> Result<Option<String>, LogClosed> {
     let mut first_error = None;
-    let mut posts_known = false;
     while let Some(Turn {
         number,
         phase,
@@ -465,17 +497,18 @@ async fn run_sequence(
         }
         let (id, name) = label(frame, steps, &work);
         let name = job.log.masker().mask_str(&name).into_owned();
-        let renamed = StepName {
-            step: number,
-            id,
-            name: name.clone(),
-        };
-        if phase == Phase::Post && !posts_known {
-            posts_known = true;
-            job.report(Report::Steps { steps: vec![renamed] }).await?;
-            announce(job, frame, steps, sequence).await?;
-        } else if phase == Phase::Main {
-            job.report(Report::Steps { steps: vec![renamed] }).await?;
+        announced
+            .tell(
+                job,
+                vec![StepName {
+                    step: number,
+                    id,
+                    name: name.clone(),
+                }],
+            )
+            .await?;
+        if phase == Phase::Post {
+            announced.upcoming(job, frame, steps, sequence).await?;
         }
         let began = Instant::now();
         job.report(Report::StepStarted {

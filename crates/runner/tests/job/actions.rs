@@ -145,6 +145,36 @@ runs: {using: node20, pre: pre.js, main: main.js, post: post.js}
 }
 
 #[tokio::test]
+async fn pre_parts_inside_composites_run_before_the_first_step() {
+    let mut world = World::new(
+        r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo first
+      - {uses: octo/outer@v1, with: {who: me}}
+"#,
+    );
+    world.file(
+        "actions/octo/outer/action.yml",
+        "inputs: {who: {}}\nruns:\n  using: composite\n  steps:\n    - {uses: octo/inner@v1, with: {who: '${{ inputs.who }}'}}\n",
+    );
+    let inner = "inputs: {who: {}}\nruns: {using: node20, pre: pre.js, main: main.js, post: main.js}\n";
+    world.file("actions/octo/inner/action.yml", inner);
+    let pre =
+        "require('fs').appendFileSync(process.env.GITHUB_STATE, 'pre=' + process.env.INPUT_WHO + '\\n')";
+    world.file("actions/octo/inner/pre.js", &format!("console.log('pre'); {pre}"));
+    world.file(
+        "actions/octo/inner/main.js",
+        "console.log(process.env.INPUT_WHO, process.env.STATE_pre)",
+    );
+    world.actions_from = vec![world.directory.path().join("actions")];
+    let ran = world.run().await;
+    assert_eq!(ran.output(), ["pre", "first", "me me", "me me"]);
+}
+
+#[tokio::test]
 async fn an_action_that_is_not_here_is_refused_before_the_first_step() {
     let world = World::new(
         r#"
