@@ -6,6 +6,7 @@ use crate::workflows;
 use clap::{Args, ValueEnum};
 use pilotage_workflow::delivery;
 use pilotage_workflow::diagnostic::{Diagnostic, Severity, has_errors};
+use pilotage_workflow::lint;
 use pilotage_workflow::parse::{self, ParseOptions, PermissionsPolicy};
 use pilotage_workflow::source::Source;
 use serde_json::json;
@@ -108,6 +109,7 @@ impl Lint {
         };
         let (workflow, mut diagnostics) = parse::workflow(source, &files, &options);
         if let Some(workflow) = workflow.filter(|_| !has_errors(&diagnostics)) {
+            diagnostics.extend(lint::check(&workflow));
             let refused = crate::supported::refused(&workflow, true);
             diagnostics.extend(refused.into_iter().map(|d| Diagnostic {
                 severity: Severity::Warning,

@@ -48,7 +48,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, is_service: bool) -> Option<Tree> {
             Empty::Allowed
         };
         let template = reader.text(node, &CONTAINER, empty)?;
-        check_image(reader, node, is_service);
+        check_image(reader, node, node, is_service);
         return Some(Tree {
             span: node.span,
             kind: TreeKind::Template(template),
@@ -61,11 +61,15 @@ fn one(reader: &mut Reader<'_>, node: &Node, is_service: bool) -> Option<Tree> {
         &CONTAINER,
         if is_service { "a service" } else { "`container`" },
     )?;
+    if is_service && fields.get("image").is_none() && !has_expression(node) {
+        let span = reader.head(node);
+        reader.error("W0112", span, "a service needs an `image`");
+    }
     let mut map = Vec::new();
     for (key, name, value) in fields.entries {
         let tree = match key {
             "image" => {
-                check_image(reader, value, is_service);
+                check_image(reader, value, node, is_service);
                 reader.text(value, &CONTAINER, Empty::Refused).map(|t| Tree {
                     span: value.span,
                     kind: TreeKind::Template(t),
@@ -90,13 +94,14 @@ fn one(reader: &mut Reader<'_>, node: &Node, is_service: bool) -> Option<Tree> {
 }
 
 /// `docker://` alone, and nothing at all for a service, name no image.
-fn check_image(reader: &mut Reader<'_>, node: &Node, is_service: bool) {
+fn check_image(reader: &mut Reader<'_>, node: &Node, at: &Node, is_service: bool) {
     let Some(text) = node.text().filter(|_| !has_expression(node) && !node.is_null()) else {
         return;
     };
     let bare = text.strip_prefix("docker://");
     if bare.is_some_and(str::is_empty) || (is_service && text.is_empty()) {
-        reader.error("W0112", node.span, "the image is empty");
+        let span = reader.head(at);
+        reader.error("W0112", span, "the image is empty");
     }
 }
 

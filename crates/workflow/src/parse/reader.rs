@@ -93,6 +93,10 @@ impl<'a> Reader<'a> {
                 format!("a value is missing here: {expected} is expected"),
                 node.span,
             ),
+            Kind::String(text) if text.is_empty() => (
+                format!("an empty text is not expected here, but {expected}"),
+                node.span,
+            ),
             _ => {
                 let text = node.text().unwrap_or_default();
                 (

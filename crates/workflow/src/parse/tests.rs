@@ -274,9 +274,9 @@ fn values_have_types() {
             "9:18 W0102 `environment` needs the key `name`",
             "10:22 W0101 unknown key `shel` in `defaults.run` (did you mean `shell`?)",
             "11:14 W0107 a list is not expected here, but a map",
-            "12:24 W0107 `` is not expected here, but a text",
+            "12:24 W0107 an empty text is not expected here, but a text",
             "12:28 W0101 unknown key `port` in `container` (did you mean `ports`?)",
-            "13:28 W0112 the image is empty",
+            "13:20 W0112 the image is empty",
         ],
     );
     check(&job("runs-on: []").replace("    runs-on: x\n", ""), &[]);

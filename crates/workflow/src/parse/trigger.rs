@@ -80,7 +80,11 @@ fn named(reader: &mut Reader<'_>, node: &Node) -> Option<Trigger> {
     }
     let event = known_event(reader, node)?;
     if event.name == "schedule" {
-        reader.error("W0305", node.span, "`schedule` needs a list of `cron` lines");
+        reader.warning(
+            "W0305",
+            node.span,
+            "`schedule` without `cron` lines starts nothing",
+        );
     }
     Some(Trigger::new(Spanned::new(event.name.to_owned(), node.span)))
 }
