@@ -4,7 +4,7 @@
 
 use crate::ids::{JobId, ProjectId};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A job that waits for a runner.
 #[derive(Clone, Debug)]
@@ -74,20 +74,23 @@ pub fn assign(
     runners: &[Runner],
     running: &BTreeMap<ProjectId, usize>,
 ) -> Vec<Assignment> {
-    let mut jobs: Vec<&WaitingJob> = jobs.iter().collect();
-    jobs.sort_by_key(|job| (job.queued_at, job.job));
     let mut free: Vec<u32> = runners.iter().map(Runner::free).collect();
+    let mut lines = lines(jobs, runners);
     let mut running = running.clone();
     let mut assignments = Vec::new();
     while free.iter().any(|free| *free > 0) {
-        let load = |job: &WaitingJob| running.get(&job.project).copied().unwrap_or(0);
-        let placed = jobs
-            .iter()
-            .enumerate()
-            .filter_map(|(at, job)| Some((load(job), at, best_runner(job, runners, &free)?)))
-            .min_by_key(|(load, at, _)| (*load, *at));
-        let Some((_, at, runner)) = placed else { break };
-        let job = jobs.remove(at);
+        let candidates = lines.iter().enumerate().filter_map(|(at, line)| {
+            let job = line.jobs.front()?;
+            let runner = line.best_runner(runners, &free)?;
+            let load = running.get(&job.project).copied().unwrap_or(0);
+            Some(((load, job.queued_at, job.job), at, runner))
+        });
+        let Some((_, at, runner)) = candidates.min_by_key(|(order, _, _)| *order) else {
+            break;
+        };
+        let Some(job) = lines[at].jobs.pop_front() else {
+            break;
+        };
         free[runner] -= 1;
         *running.entry(job.project).or_default() += 1;
         assignments.push(Assignment {
@@ -98,15 +101,44 @@ pub fn assign(
     assignments
 }
 
-fn best_runner(job: &WaitingJob, runners: &[Runner], free: &[u32]) -> Option<usize> {
-    let fitting = (0..runners.len()).filter(|r| free[*r] > 0 && runners[*r].fits(job));
-    fitting.min_by_key(|r| {
-        (
-            runners[*r].labels.len(),
-            u32::MAX - free[*r],
-            runners[*r].name.as_str(),
-        )
-    })
+/// The jobs of one project that ask for the same, oldest first: only the first of a line has to be looked at, so
+/// that ten thousand legs of a matrix cost no more than one.
+struct Line<'a> {
+    jobs: VecDeque<&'a WaitingJob>,
+    /// The runners that fit.
+    fitting: Vec<usize>,
+}
+
+impl Line<'_> {
+    fn best_runner(&self, runners: &[Runner], free: &[u32]) -> Option<usize> {
+        let open = self.fitting.iter().copied().filter(|runner| free[*runner] > 0);
+        open.min_by_key(|r| {
+            (
+                runners[*r].labels.len(),
+                u32::MAX - free[*r],
+                runners[*r].name.as_str(),
+            )
+        })
+    }
+}
+
+fn lines<'a>(jobs: &'a [WaitingJob], runners: &[Runner]) -> Vec<Line<'a>> {
+    let mut lines: BTreeMap<_, Vec<&WaitingJob>> = BTreeMap::new();
+    for job in jobs {
+        lines
+            .entry((job.project, &job.group, &job.labels))
+            .or_default()
+            .push(job);
+    }
+    let line = |mut jobs: Vec<&'a WaitingJob>| {
+        jobs.sort_by_key(|job| (job.queued_at, job.job));
+        let fits = |runner: &usize| jobs.first().is_some_and(|job| runners[*runner].fits(job));
+        Line {
+            fitting: (0..runners.len()).filter(fits).collect(),
+            jobs: jobs.into(),
+        }
+    };
+    lines.into_values().map(line).collect()
 }
 
 /// Why a job waits, in words: `no runner has the label gpu`, `no free slot (2 of 2 busy)`.
