@@ -23,7 +23,9 @@ fn ordinary(criterion: &mut Criterion) {
     let (parsed, diagnostics) = workflow(&source, &NoResolver, &options);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     if let Some(parsed) = parsed {
-        group.bench_function("lints", |bencher| bencher.iter(|| black_box(lint::check(&parsed))));
+        group.bench_function("lints", |bencher| {
+            bencher.iter(|| black_box(lint::check(&parsed)))
+        });
     }
     group.finish();
 }

@@ -403,7 +403,7 @@ impl Reader<'_> {
                         fault.help = Some("repeat the keys, or put the whole map in an anchor".to_owned());
                         return true;
                     }
-                    if text.contains("${{") || seen.insert(text.to_lowercase()) {
+                    if text.contains("${{") || is_new(&text, entries, seen) {
                         entries.push(Entry {
                             key: name,
                             value: node,
@@ -629,6 +629,22 @@ impl Reader<'_> {
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
     }
+}
+
+/// Whether no key before has this text, without regard to case. Few keys are compared, many are hashed.
+fn is_new(text: &str, entries: &[Entry], seen: &mut HashSet<String>) -> bool {
+    const COMPARED_MAX: usize = 12;
+    let known = entries.iter().filter_map(|e| match &e.key.kind {
+        Kind::String(known) => Some(Arc::clone(known)),
+        _ => e.key.text(),
+    });
+    if entries.len() < COMPARED_MAX && text.is_ascii() {
+        return !known.into_iter().any(|k| k.eq_ignore_ascii_case(text));
+    }
+    if seen.is_empty() {
+        seen.extend(known.map(|k| k.to_lowercase()));
+    }
+    seen.insert(text.to_lowercase())
 }
 
 fn core_tag(tag: &Tag) -> Option<&str> {
