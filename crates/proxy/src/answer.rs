@@ -142,7 +142,12 @@ impl Body for AnswerBody {
         match &mut *self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Replica { body, exchange } => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+                let mut frame = Pin::new(&mut *body).poll_frame(cx);
+                if frame.is_pending() {
+                    exchange.drive(cx);
+                    frame = Pin::new(&mut *body).poll_frame(cx);
+                }
+                let frame = ready!(frame);
                 match &frame {
                     Some(Ok(frame)) => {
                         exchange.passed(frame.data_ref().map_or(0, Bytes::len));

@@ -42,7 +42,7 @@ async fn wait(plane: &Plane, id: &str, name: &str, deadline: Duration) -> Result
                 break;
             }
             cut = Some(revision.in_flight());
-            revision.seats.iter().for_each(|seat| seat.cut());
+            revision.seats.iter().for_each(|seat| seat.cuts.cut());
             deadline = Instant::now() + CUT;
         }
     }

@@ -11,14 +11,16 @@ use crate::flight::Flight;
 use crate::head::{self, Client};
 use crate::plane::Wanted;
 use crate::seat::lock;
-use crate::upstream::{self, Progress, RequestBody, Sender};
+use crate::upstream::{self, Line, Progress, RequestBody};
 use crate::{probe, tunnel};
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -119,6 +121,13 @@ impl Exchange {
         self.flight.as_ref()
     }
 
+    /// Moves the bytes of the replica's connection, while the answer's body comes.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(line) = self.flight.as_mut().and_then(|flight| flight.line.as_mut()) {
+            line.drive(cx);
+        }
+    }
+
     /// Bytes of the answer's body went by.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
@@ -157,12 +166,12 @@ impl Exchange {
             if self.flight.is_none() {
                 self.board(&mut outgoing).await?;
             }
-            let Some((sender, is_reused)) = self.connect(&mut outgoing).await else {
+            let Some((line, is_reused)) = self.connect(&mut outgoing).await else {
                 continue;
             };
             let asset = self.is_asset(&outgoing).then(|| copy_of(&outgoing.request));
             let spare = (is_reused && outgoing.repeatable).then(|| copy_of(&outgoing.request));
-            match self.send(sender, outgoing.request, spare).await? {
+            match self.send(line, outgoing.request, spare).await? {
                 Sent::Again(request) => outgoing.request = request,
                 Sent::Answered(response) => match asset {
                     // An old page finds its files in the revision that it came from.
@@ -333,7 +342,7 @@ impl Exchange {
 
     /// A connection to a replica of the flight's revision. None when there was none to be had: then the next
     /// attempt asks another replica, another revision, or the table anew.
-    async fn connect(&mut self, outgoing: &mut Outgoing) -> Option<(Sender, bool)> {
+    async fn connect(&mut self, outgoing: &mut Outgoing) -> Option<(Line, bool)> {
         let core = Arc::clone(&self.connection.core);
         let flight = self.flight.as_mut()?;
         let pinned = match &outgoing.wanted {
@@ -367,11 +376,11 @@ impl Exchange {
         flight.set_endpoint(Arc::clone(&endpoint));
         let seat = Arc::clone(&flight.arm.seat);
         let connection = if outgoing.upgrade {
-            upstream::connect(&core, &seat, &endpoint)
+            upstream::upgradeable(&core, &seat, &endpoint)
                 .await
-                .map(|sender| (sender, false))
+                .map(|line| (line, false))
         } else {
-            upstream::connection(&core, &seat, &endpoint, outgoing.repeatable).await
+            upstream::line(&core, &seat, &endpoint, outgoing.repeatable).await
         };
         match connection {
             // Time has passed: the guard may have taken the revision back.
@@ -408,7 +417,7 @@ impl Exchange {
 
     async fn send(
         &mut self,
-        mut sender: Sender,
+        mut line: Line,
         request: Request<RequestBody>,
         spare: Option<Request<RequestBody>>,
     ) -> Result<Sent, Fault> {
@@ -417,8 +426,16 @@ impl Exchange {
             return Ok(Sent::Again(request));
         };
         flight.seat().counts.sent();
-        let answer = sender.try_send_request(request);
+        let answer = line.send(request);
         tokio::pin!(answer);
+        let mut answer = poll_fn(|cx| {
+            if line.drive(cx) {
+                // Only driving brings the answer, so that it need not wake this task a second time.
+                answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            } else {
+                answer.as_mut().poll(cx)
+            }
+        });
         let answer = loop {
             match timeout(core.common.limits.response, &mut answer).await {
                 Ok(answer) => break Some(answer),
@@ -433,7 +450,7 @@ impl Exchange {
         };
         let fault = match answer {
             Some(Ok(response)) => {
-                flight.sender = Some(sender);
+                flight.line = Some(line);
                 return Ok(Sent::Answered(response));
             }
             Some(Err(mut error)) => {
@@ -492,6 +509,12 @@ impl Exchange {
             head.headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
             tunnel::spawn(self, client, replica);
             return Response::from_parts(head, AnswerBody::Own(None));
+        }
+        // An upload may go on when its answer has come, and must not wait for a client that does not read.
+        if let (Some(progress), Some(flight)) = (&self.progress, &mut self.flight)
+            && !progress.has_ended()
+        {
+            flight.line.iter_mut().for_each(Line::detach);
         }
         if body.is_end_stream() {
             self.complete();

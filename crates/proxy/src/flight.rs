@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::probe;
 use crate::seat::{Endpoint, Seat, now_us};
 use crate::table::{Arm, Route};
-use crate::upstream::{self, Sender};
+use crate::upstream::{self, Line};
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ pub(crate) struct Flight {
     pub(crate) route: Arc<Route>,
     endpoint: Option<Arc<Endpoint>>,
     /// The connection that it uses; back to the pool if the answer came whole.
-    pub(crate) sender: Option<Sender>,
+    pub(crate) line: Option<Line>,
     /// Whether it counts, and is shown to the guard: probes and second choices are not.
     counted: bool,
     settled: bool,
@@ -33,7 +33,7 @@ impl Flight {
             arm: Arc::clone(arm),
             route: Arc::clone(route),
             endpoint: None,
-            sender: None,
+            line: None,
             counted,
             settled: false,
             landed: false,
@@ -124,8 +124,8 @@ impl Flight {
 
     /// Gives the connection to the next request.
     pub(crate) fn keep_connection(&mut self) {
-        if let (Some(sender), Some(endpoint)) = (self.sender.take(), &self.endpoint) {
-            upstream::keep(self.seat(), endpoint, sender);
+        if let (Some(line), Some(endpoint)) = (self.line.take(), &self.endpoint) {
+            upstream::keep(self.seat(), endpoint, line);
         }
     }
 
@@ -134,7 +134,7 @@ impl Flight {
         if !self.landed {
             self.landed = true;
             // An unfinished answer's connection is of no use to anybody.
-            self.sender = None;
+            self.line = None;
             self.leave_endpoint();
             self.arm.seat.leave();
         }

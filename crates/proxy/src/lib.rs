@@ -11,6 +11,7 @@ mod answer;
 mod connection;
 mod control;
 mod core;
+mod cut;
 mod disk;
 mod drain;
 mod exchange;

@@ -3,14 +3,14 @@
 //! Each core writes only its own seat, so that no counter is shared on the way of a request; the control thread
 //! adds them up.
 
-use crate::upstream::Idle;
+use crate::cut::Cuts;
+use crate::upstream::Line;
 use pilotage_api::proxy::Replica;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 /// See the module. Aligned so that two cores' seats never share a cache line.
 #[repr(align(128))]
@@ -22,9 +22,8 @@ pub(crate) struct Seat {
     leaving: AtomicBool,
     left: Arc<Notify>,
     pub(crate) counts: Counts,
-    /// Connections to its replicas, and what cuts its tunnels.
-    tasks: Mutex<Vec<AbortHandle>>,
-    tunnels: Mutex<Vec<Weak<Notify>>>,
+    /// Connections to its replicas and tunnels; a drain cuts them when its deadline passes.
+    pub(crate) cuts: Cuts,
     replicas: Mutex<Vec<Arc<Endpoint>>>,
 }
 
@@ -37,8 +36,7 @@ impl Seat {
             leaving: AtomicBool::new(false),
             left,
             counts: Counts::default(),
-            tasks: Mutex::default(),
-            tunnels: Mutex::default(),
+            cuts: Cuts::default(),
             replicas: Mutex::default(),
         }
     }
@@ -65,33 +63,6 @@ impl Seat {
 
     pub(crate) fn set_leaving(&self, leaving: bool) {
         self.leaving.store(leaving, Ordering::SeqCst);
-    }
-
-    /// A tunnel is told of a cut while it keeps what it gives here.
-    pub(crate) fn register_tunnel(&self, cut: &Arc<Notify>) {
-        let mut tunnels = lock(&self.tunnels);
-        tunnels.retain(|known| known.strong_count() > 0);
-        tunnels.push(Arc::downgrade(cut));
-    }
-
-    /// A connection to one of its replicas; cut when a drain's deadline passes.
-    pub(crate) fn register(&self, task: AbortHandle) {
-        let mut tasks = lock(&self.tasks);
-        if tasks.len() == tasks.capacity() {
-            tasks.retain(|task| !task.is_finished());
-            let room = tasks.len().max(16);
-            tasks.reserve(room);
-        }
-        tasks.push(task);
-    }
-
-    pub(crate) fn cut(&self) {
-        for cut in lock(&self.tunnels).drain(..).filter_map(|cut| cut.upgrade()) {
-            cut.notify_one();
-        }
-        for task in lock(&self.tasks).drain(..) {
-            task.abort();
-        }
     }
 
     /// The endpoint of a replica; the same one for as long as its id and address stay.
@@ -222,7 +193,7 @@ pub(crate) struct Endpoint {
     /// Until when it is passed over because a connection failed, in milliseconds since 1970.
     down_until_ms: AtomicU64,
     retired: AtomicBool,
-    pub(crate) idle: Mutex<Vec<Idle>>,
+    pub(crate) idle: Mutex<Vec<Line>>,
 }
 
 /// How long a replica that refused a connection is passed over where another one is there.
@@ -263,7 +234,7 @@ impl Endpoint {
 
     fn close_idle(&self, older_than: Duration) {
         let mut idle = lock(&self.idle);
-        idle.retain(|connection| connection.since.elapsed() < older_than);
+        idle.retain(|line| line.idle_since.elapsed() < older_than);
     }
 }
 

@@ -6,17 +6,15 @@ use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, sink, split};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How long a cut tunnel may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(crate) fn spawn(mut exchange: Exchange, client: OnUpgrade, replica: OnUpgrade) {
-    let cut = Arc::new(Notify::new());
-    if let Some(flight) = exchange.flight() {
-        flight.seat().register_tunnel(&cut);
-    }
+    let cut = exchange
+        .flight()
+        .map_or_else(Arc::default, |flight| flight.seat().cuts.join());
     let presence = exchange.core().presence();
     tokio::spawn(async move {
         let _presence = presence;
@@ -26,7 +24,7 @@ pub(crate) fn spawn(mut exchange: Exchange, client: OnUpgrade, replica: OnUpgrad
         let (mut client, mut replica) = (TokioIo::new(client), TokioIo::new(replica));
         let copied = tokio::select! {
             copied = copy_bidirectional(&mut client, &mut replica) => copied,
-            () = cut.notified() => {
+            () = cut.wait() => {
                 let _ = timeout(GOODBYE, part(client, replica)).await;
                 return;
             }

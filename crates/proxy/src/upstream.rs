@@ -1,27 +1,70 @@
 //! Connections to replicas: HTTP/1.1, a small pool for each core and replica, which goes when the replica goes.
 
 use crate::core::Core;
+use crate::cut::Cut;
 use crate::seat::{Endpoint, Seat, lock};
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub(crate) type Sender = http1::SendRequest<RequestBody>;
+type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
 
-/// A connection that waits for its next request.
-pub(crate) struct Idle {
-    sender: Sender,
-    pub(crate) since: Instant,
+/// A connection to a replica. The request that uses it drives it too, in its own task: that spares two changes of
+/// task for each request. A tunnel, or an upload that may outlast its answer, is driven by a task of its own.
+pub(crate) struct Line {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Option<Box<Driver>>,
+    cut: Arc<Cut>,
+    pub(crate) idle_since: Instant,
+}
+
+impl Line {
+    /// Sends a request; the answer comes while [`Line::drive`] is called.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Moves bytes. What goes wrong is told to the request that uses it. False when it does not move them.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(driver) = &mut self.driver else {
+            return false;
+        };
+        if self.cut.poll(cx).is_ready() || Pin::new(&mut **driver).poll(cx).is_ready() {
+            self.driver = None;
+        }
+        self.driver.is_some()
+    }
+
+    /// Gives it a task of its own.
+    pub(crate) fn detach(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            let cut = Arc::clone(&self.cut);
+            // Ends with the connection, or is cut.
+            tokio::spawn(async move {
+                tokio::select! { _ = driver => (), () = cut.wait() => () }
+            });
+        }
+    }
+
+    /// Whether it takes a request now, and its replica has not closed it.
+    fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
 }
 
 /// Idle connections of one core to one replica; more are closed.
@@ -32,58 +75,65 @@ pub(crate) const IDLE: Duration = Duration::from_secs(4);
 const IDLE_UNREPEATABLE: Duration = Duration::from_secs(1);
 
 /// A connection that is ready for a request, and whether it has served one before.
-pub(crate) async fn connection(
+pub(crate) async fn line(
     core: &Core,
     seat: &Seat,
     endpoint: &Endpoint,
     repeatable: bool,
-) -> io::Result<(Sender, bool)> {
+) -> io::Result<(Line, bool)> {
     let limit = if repeatable { IDLE } else { IDLE_UNREPEATABLE };
     loop {
         let idle = lock(&endpoint.idle).pop();
-        let Some(mut idle) = idle else { break };
-        if idle.sender.is_closed() || idle.since.elapsed() > limit {
-            continue;
-        }
-        // It may still be at the last bytes of the answer before.
-        if idle.sender.is_ready()
-            || matches!(
-                timeout(core.common.limits.connect, idle.sender.ready()).await,
-                Ok(Ok(()))
-            )
-        {
-            return Ok((idle.sender, true));
+        let Some(mut line) = idle else { break };
+        if line.idle_since.elapsed() <= limit && line.is_ready() {
+            return Ok((line, true));
         }
     }
-    Ok((connect(core, seat, endpoint).await?, false))
+    let (sender, driver) = connect(core, endpoint).await?;
+    let line = Line {
+        sender,
+        driver: Some(Box::new(driver)),
+        cut: seat.cuts.join(),
+        idle_since: Instant::now(),
+    };
+    Ok((line, false))
 }
 
-/// A connection of its own.
-pub(crate) async fn connect(core: &Core, seat: &Seat, endpoint: &Endpoint) -> io::Result<Sender> {
+/// A connection of its own, which may change its protocol.
+pub(crate) async fn upgradeable(core: &Core, seat: &Seat, endpoint: &Endpoint) -> io::Result<Line> {
+    let (sender, driver) = connect(core, endpoint).await?;
+    let cut = seat.cuts.join();
+    let line = Line {
+        sender,
+        driver: None,
+        cut: Arc::clone(&cut),
+        idle_since: Instant::now(),
+    };
+    tokio::spawn(async move {
+        tokio::select! { _ = driver.with_upgrades() => (), () = cut.wait() => () }
+    });
+    Ok(line)
+}
+
+async fn connect(core: &Core, endpoint: &Endpoint) -> io::Result<(http1::SendRequest<RequestBody>, Driver)> {
     let stream = timeout(core.common.limits.connect, TcpStream::connect(endpoint.address)).await??;
     stream.set_nodelay(true)?;
-    let (sender, connection) = http1::Builder::new()
+    http1::Builder::new()
         .max_buf_size(core.common.limits.head_bytes.max(8192))
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(io::Error::other)?;
-    // Ends with the connection; what goes wrong is told to the request that uses it.
-    let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
-    seat.register(task.abort_handle());
-    Ok(sender)
+        .map_err(io::Error::other)
 }
 
 /// Keeps a connection whose answer came whole.
-pub(crate) fn keep(seat: &Seat, endpoint: &Endpoint, sender: Sender) {
-    if sender.is_closed() || seat.is_leaving() || endpoint.is_retired() {
+pub(crate) fn keep(seat: &Seat, endpoint: &Endpoint, mut line: Line) {
+    if seat.is_leaving() || endpoint.is_retired() || !line.is_ready() {
         return;
     }
     let mut idle = lock(&endpoint.idle);
     if idle.len() < IDLE_MAX {
-        idle.push(Idle {
-            sender,
-            since: Instant::now(),
-        });
+        line.idle_since = Instant::now();
+        idle.push(line);
     }
 }
 
