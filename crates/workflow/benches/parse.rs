@@ -24,7 +24,7 @@ fn ordinary(criterion: &mut Criterion) {
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     if let Some(parsed) = parsed {
         group.bench_function("lints", |bencher| {
-            bencher.iter(|| black_box(lint::check(&parsed)))
+            bencher.iter(|| black_box(lint::check(&parsed)));
         });
     }
     group.finish();

@@ -83,28 +83,34 @@ pub fn parse(source: &Arc<Source>) -> (Option<Delivery>, Vec<Diagnostic>) {
             _ => service::setting(&mut reader, field, &mut delivery.settings),
         }
     }
+    across(&mut reader, &root, &delivery);
+    reader.diagnostics.sort_by_key(|d| d.span);
+    (Some(delivery), reader.diagnostics)
+}
+
+/// What must be there, and what must fit together.
+fn across(reader: &mut Reader<'_>, root: &Node, delivery: &Delivery) {
+    let entries = |key: &str| root.get(key).and_then(Node::entries).unwrap_or_default();
     for key in ["services", "environments"] {
-        if root
+        let is_wrong_kind = root
             .get(key)
-            .is_none_or(|n| n.is_null() || n.entries().is_some_and(<[_]>::is_empty))
-        {
-            let span = reader.head(&root);
+            .is_some_and(|n| !n.is_null() && n.entries().is_none());
+        if entries(key).is_empty() && !is_wrong_kind {
+            let span = reader.head(root);
             reader.error("P0102", span, format!("`pilotage.yml` needs `{key}`"));
         }
     }
-    let declared: Vec<String> = root
-        .get("services")
-        .and_then(Node::entries)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|e| e.key.text().map(|t| t.to_string()))
-        .collect();
-    order(&mut reader, &delivery, &declared);
+    // A service or a URL that is there and wrong has its own fault already.
+    let names = entries("services").iter().filter_map(|e| e.key.text());
+    let declared: Vec<String> = names.map(|t| t.to_string()).collect();
+    order(reader, delivery, &declared);
     for environment in delivery.environments.values() {
-        places(&mut reader, &delivery, environment, &declared);
+        let node = root
+            .get("environments")
+            .and_then(|n| n.get(&environment.name.value));
+        let has_url = node.is_some_and(|n| n.get("url").is_some());
+        places(reader, delivery, environment, &declared, has_url);
     }
-    reader.diagnostics.sort_by_key(|d| d.span);
-    (Some(delivery), reader.diagnostics)
 }
 
 /// `after` names services, and leads to no circle.
@@ -145,7 +151,13 @@ fn order(reader: &mut Reader<'_>, delivery: &Delivery, declared: &[String]) {
 }
 
 /// Every service of an environment has a place of its own: a URL and a path.
-fn places(reader: &mut Reader<'_>, delivery: &Delivery, environment: &Environment, declared: &[String]) {
+fn places(
+    reader: &mut Reader<'_>,
+    delivery: &Delivery,
+    environment: &Environment,
+    declared: &[String],
+    has_url: bool,
+) {
     for (name, here) in environment.services.iter().filter(|(n, _)| !declared.contains(n)) {
         let help = closest(name, declared.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
         reader
@@ -163,11 +175,7 @@ fn places(reader: &mut Reader<'_>, delivery: &Delivery, environment: &Environmen
                 environment.name.value
             );
             let repeated = |d: &Diagnostic| d.span == span && d.message == message;
-            if !reader
-                .diagnostics
-                .iter()
-                .any(|d| repeated(d) || d.code == "P0109" || d.code == "P0110")
-            {
+            if !has_url && !reader.diagnostics.iter().any(repeated) {
                 reader.error("P0102", span, message).help = Some("url: http://localhost:8080".to_owned());
             }
             continue;
