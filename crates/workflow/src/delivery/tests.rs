@@ -281,6 +281,7 @@ fn parts_that_do_not_fit_together_are_found() {
             "4:3 P0102 the service `c` needs `run`, the command that starts it",
             "5:3 P0105 `Bad_name` is no name of a service (lower-case letters, digits and `-`, at most 63, beginning with a letter)",
             "7:12 P0109 `http://h:0` is no URL that the proxy can listen on (`http://host:port`, without a path)",
+            "8:3 P0102 the environment `q` needs `url`, where it is reached (url: http://localhost:8080)",
         ],
     );
     check(
