@@ -64,6 +64,7 @@ fn nothing_that_is_said_breaks_a_run() {
 
 fn start() -> Run {
     let spec = RunSpec {
+        only: Vec::new(),
         run_id: RunId(5),
         project: ProjectId(1),
         run_number: 1,

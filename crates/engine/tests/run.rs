@@ -40,6 +40,7 @@ impl Bench {
             "event_name": "push", "ref": "refs/heads/fix/login", "ref_name": "fix/login", "event": {},
         });
         let spec = RunSpec {
+            only: Vec::new(),
             run_id: RunId(1846),
             project: ProjectId(1),
             run_number: 12,

@@ -208,6 +208,7 @@ impl Exec {
             inputs,
             vars: pairs(&self.var, "--var")?,
             title,
+            only: self.jobs.clone(),
         })
     }
 

@@ -90,7 +90,11 @@ impl RunModel {
 
 /// The lines of a failed step that say why: from its first error on, else its last ten.
 fn error_lines(tail: &VecDeque<(u32, u64, String)>, step: u32) -> Vec<(u64, String)> {
-    let lines: Vec<&(u32, u64, String)> = tail.iter().filter(|(s, _, _)| *s == step).collect();
+    let frame = |text: &str| {
+        text.starts_with("##[group]") || text.starts_with("##[endgroup]") || text.starts_with("shell: ")
+    };
+    let said = |(s, _, text): &&(u32, u64, String)| *s == step && !frame(text);
+    let lines: Vec<&(u32, u64, String)> = tail.iter().filter(said).collect();
     let is_error =
         |text: &str| text.contains("##[error]") || text.contains("Error") || text.contains("error:");
     let first = lines.iter().position(|(_, _, text)| is_error(text));

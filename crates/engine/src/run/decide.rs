@@ -32,7 +32,12 @@ impl Run {
             inputs,
             nodes: Vec::new(),
         });
-        let keys: Vec<String> = workflow.jobs.keys().cloned().collect();
+        let only = if caller.is_none() {
+            self.spec.only.as_slice()
+        } else {
+            &[]
+        };
+        let keys = wanted(&workflow, only);
         if let Some(parsed) = &mut self.parsed {
             parsed.workflows.push(workflow);
         }
@@ -220,4 +225,24 @@ impl Run {
             }
         }
     }
+}
+
+/// The jobs of a workflow, in its order: all, or those that were asked for with all that they need.
+fn wanted(workflow: &Workflow, only: &[String]) -> Vec<String> {
+    let mut taken: Vec<&str> = only.iter().map(String::as_str).collect();
+    let mut next = 0;
+    while let Some(key) = taken.get(next) {
+        let needs = workflow.jobs.get(*key).map_or(&[][..], |job| &job.needs);
+        let new: Vec<&str> = needs
+            .iter()
+            .map(|n| n.value.as_str())
+            .filter(|n| !taken.contains(n))
+            .collect();
+        taken.extend(new);
+        next += 1;
+    }
+    let keys = workflow.jobs.keys();
+    keys.filter(|key| only.is_empty() || taken.contains(&key.as_str()))
+        .cloned()
+        .collect()
 }

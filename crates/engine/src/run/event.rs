@@ -25,6 +25,9 @@ pub struct RunSpec {
     pub inputs: Map<String, Json>,
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// Only these jobs of the file, with all that they need; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
     /// Shown for the run where the workflow has no `run-name`: the commit's first line, or the workflow's name.
     pub title: String,
 }

@@ -122,6 +122,7 @@ impl World {
         let made = Made::new(&mut self.random);
         let github = serde_json::json!({ "event_name": "push", "ref_name": "main", "event": {} });
         let spec = RunSpec {
+            only: Vec::new(),
             run_id: RunId(i64::try_from(index).unwrap() + 7),
             project: ProjectId(1),
             run_number: 1,
