@@ -26,7 +26,7 @@ pub use audit::AuditRow;
 pub use blob::{BlobName, BlobWriter, Blobs};
 pub use cache::Cache;
 pub use db::{Connection, Reader, Transaction};
-pub use environment::{Approval, Environment};
+pub use environment::{Approval, Environment, Wait};
 pub use error::{Result, StoreError};
 pub use log::{LogPiece, LogState, Logs, READ_BYTES_MAX};
 pub use machine::{EffectRow, MachineEventRow, MachineRow, Transition};

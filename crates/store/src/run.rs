@@ -59,6 +59,8 @@ record! {
         pub log_missing_from: Option<i64>,
         pub log_missing_to: Option<i64>,
         pub log_archived: i64,
+        /// The fence under which the result came.
+        pub result_fence: Option<i64>,
     }
 }
 
@@ -246,15 +248,22 @@ impl Connection {
         Ok(())
     }
 
-    /// How a job's log ended: its lines, and the range of them that never came.
-    pub async fn set_log_end(&mut self, job: i64, lines: i64, missing: Option<(i64, i64)>) -> Result<()> {
+    /// How a job ended on its runner: under which fence, how many lines its log has, and which of them never came.
+    pub async fn set_log_end(
+        &mut self,
+        job: i64,
+        fence: i64,
+        lines: i64,
+        missing: Option<(i64, i64)>,
+    ) -> Result<()> {
         sqlx::query(
-            "UPDATE jobs SET log_lines = $2, log_missing_from = $3, log_missing_to = $4 WHERE id = $1",
+            "UPDATE jobs SET log_lines = $2, log_missing_from = $3, log_missing_to = $4, result_fence = $5 WHERE id = $1",
         )
         .bind(job)
         .bind(lines)
         .bind(missing.map(|m| m.0))
         .bind(missing.map(|m| m.1))
+        .bind(fence)
         .execute(&mut self.inner)
         .await?;
         Ok(())
@@ -350,6 +359,7 @@ impl Connection {
             "DELETE FROM summaries WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM tokens WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM queue WHERE run_id = $1",
+            "DELETE FROM waits WHERE run_id = $1",
             "DELETE FROM artifacts WHERE run_id = $1",
             "DELETE FROM jobs WHERE run_id = $1",
             "DELETE FROM runs WHERE id = $1",
