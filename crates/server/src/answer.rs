@@ -12,8 +12,16 @@ pub async fn push(app: &App, project: &Project, outcome: &Outcome) -> String {
         text.push_str(&run(app, project, started).await);
     }
     for faulty in &outcome.faults {
-        let faults = if faulty.errors == 1 { "1 fault".to_owned() } else { format!("{} faults", faulty.errors) };
-        text.push_str(&format!("✕ {} starts nothing: {faults}\n\n{}\n", faulty.workflow, faulty.text.trim_end()));
+        let faults = if faulty.errors == 1 {
+            "1 fault".to_owned()
+        } else {
+            format!("{} faults", faulty.errors)
+        };
+        text.push_str(&format!(
+            "✕ {} starts nothing: {faults}\n\n{}\n",
+            faulty.workflow,
+            faulty.text.trim_end()
+        ));
         text.push('\n');
     }
     if !outcome.faults.is_empty() {
@@ -31,15 +39,30 @@ pub async fn push(app: &App, project: &Project, outcome: &Outcome) -> String {
 async fn run(app: &App, project: &Project, started: &Started) -> String {
     let file = started.workflow.rsplit('/').next().unwrap_or(&started.workflow);
     let title = shown(&started.title);
-    let (title, sha) = (title.trim_matches('`'), started.sha.get(..7).unwrap_or(&started.sha));
+    let (title, sha) = (
+        title.trim_matches('`'),
+        started.sha.get(..7).unwrap_or(&started.sha),
+    );
     let jobs = match app.store.read().await {
         Ok(mut c) => c.jobs(started.run).await.unwrap_or_default(),
         Err(_) => Vec::new(),
     };
-    let count = if jobs.len() == 1 { "1 job".to_owned() } else { format!("{} jobs", jobs.len()) };
-    let mut environments: Vec<&str> = jobs.iter().map(|job| job.environment.as_str()).filter(|e| !e.is_empty()).collect();
+    let count = if jobs.len() == 1 {
+        "1 job".to_owned()
+    } else {
+        format!("{} jobs", jobs.len())
+    };
+    let mut environments: Vec<&str> = jobs
+        .iter()
+        .map(|job| job.environment.as_str())
+        .filter(|e| !e.is_empty())
+        .collect();
     environments.dedup();
-    let then = if environments.is_empty() { String::new() } else { format!(", then {}", environments.join(", ")) };
+    let then = if environments.is_empty() {
+        String::new()
+    } else {
+        format!(", then {}", environments.join(", "))
+    };
     let event = match started.event.as_str() {
         "push" => format!("push to {}", shown(&started.ref_name).trim_matches('`')),
         event => event.to_owned(),

@@ -31,12 +31,17 @@ impl Principal {
     }
 
     fn has(&self, scope: Scope) -> bool {
-        self.kind == TokenKind::Person && (self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin))
+        self.kind == TokenKind::Person
+            && (self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin))
     }
 
     /// Something of the whole server, such as tokens: not with a token for one project.
     pub fn demand_server(&self, scope: Scope) -> AppResult<()> {
-        if self.has(scope) && self.project.is_none() { Ok(()) } else { Err(AppError::forbidden(scope.word())) }
+        if self.has(scope) && self.project.is_none() {
+            Ok(())
+        } else {
+            Err(AppError::forbidden(scope.word()))
+        }
     }
 
     /// Whether anything of a project is shown to this token at all.
@@ -50,7 +55,11 @@ impl Principal {
         if !self.sees(project.id) || !(self.has(Scope::Read) || self.has(scope)) {
             return Err(AppError::not_found(format!("project `{}`", project.path())));
         }
-        if self.has(scope) { Ok(()) } else { Err(AppError::forbidden(scope.word())) }
+        if self.has(scope) {
+            Ok(())
+        } else {
+            Err(AppError::forbidden(scope.word()))
+        }
     }
 
     /// Reading a project by git: a person who may read, or a job of this project.
@@ -81,9 +90,17 @@ impl FromRequestParts<Arc<App>> for Principal {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> AppResult<Self> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let token = header.and_then(token_of).ok_or_else(AppError::unauthorized)?;
-        let row = app.store.read().await?.token(&token::hash(&token), app.now()).await?;
+        let row = app
+            .store
+            .read()
+            .await?
+            .token(&token::hash(&token), app.now())
+            .await?;
         row.ok_or_else(AppError::unauthorized)?.try_into()
     }
 }
@@ -112,7 +129,11 @@ impl FromRequestParts<Arc<App>> for RunnerPrincipal {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> AppResult<Self> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        if principal.kind == TokenKind::Runner { Ok(Self(principal)) } else { Err(AppError::unauthorized()) }
+        if principal.kind == TokenKind::Runner {
+            Ok(Self(principal))
+        } else {
+            Err(AppError::unauthorized())
+        }
     }
 }
 
@@ -140,7 +161,14 @@ mod tests {
 
     fn person(scopes: &[Scope], project: Option<i64>) -> Principal {
         let scopes = scopes.to_vec();
-        Principal { token: 1, name: "ana".to_owned(), kind: TokenKind::Person, scopes, project, job: None }
+        Principal {
+            token: 1,
+            name: "ana".to_owned(),
+            kind: TokenKind::Person,
+            scopes,
+            project,
+            job: None,
+        }
     }
 
     #[test]
@@ -162,14 +190,38 @@ mod tests {
             (person(&[Scope::Admin], None), Scope::Secrets, 200),
             (person(&[Scope::Admin], Some(1)), Scope::Secrets, 200),
             (person(&[Scope::Admin], Some(2)), Scope::Read, 404),
-            (Principal { kind: TokenKind::Job, ..person(&[Scope::Admin], Some(1)) }, Scope::Read, 404),
-            (Principal { kind: TokenKind::Runner, ..person(&[Scope::Admin], None) }, Scope::Read, 404),
+            (
+                Principal {
+                    kind: TokenKind::Job,
+                    ..person(&[Scope::Admin], Some(1))
+                },
+                Scope::Read,
+                404,
+            ),
+            (
+                Principal {
+                    kind: TokenKind::Runner,
+                    ..person(&[Scope::Admin], None)
+                },
+                Scope::Read,
+                404,
+            ),
         ] {
-            assert_eq!(status(who.demand(scope, &project(1))), expected, "{who:?} {scope:?}");
+            assert_eq!(
+                status(who.demand(scope, &project(1))),
+                expected,
+                "{who:?} {scope:?}"
+            );
         }
-        let job = Principal { kind: TokenKind::Job, ..person(&[], Some(1)) };
+        let job = Principal {
+            kind: TokenKind::Job,
+            ..person(&[], Some(1))
+        };
         assert_eq!(status(job.demand_fetch(&project(1))), 200);
         assert_eq!(status(job.demand_fetch(&project(2))), 404);
-        assert_eq!(status(person(&[Scope::Admin], Some(1)).demand_server(Scope::Admin)), 403);
+        assert_eq!(
+            status(person(&[Scope::Admin], Some(1)).demand_server(Scope::Admin)),
+            403
+        );
     }
 }

@@ -13,7 +13,9 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+        i64::try_from(since.as_millis())
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     /// Makes it later, for whoever cannot wait.

@@ -20,7 +20,12 @@ pub type AppResult<T> = Result<T, AppError>;
 
 impl AppError {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), advice: None, diagnostics: Vec::new() }
+        Self {
+            status,
+            detail: detail.into(),
+            advice: None,
+            diagnostics: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -43,8 +48,11 @@ impl AppError {
     }
 
     pub fn forbidden(scope: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, format!("this token lacks the scope `{scope}`"))
-            .advice("ask an administrator for a token that has it")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("this token lacks the scope `{scope}`"),
+        )
+        .advice("ask an administrator for a token that has it")
     }
 
     pub fn unauthorized() -> Self {
@@ -54,16 +62,24 @@ impl AppError {
 
     /// A fault of ours: logged here once, told without its insides.
     pub fn internal(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(" / caused by: ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        tracing::error!(error = %text, "a request failed by a fault of the server: {text}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why")
+        log("a request failed by a fault of the server", error);
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server failed; its log says why",
+        )
     }
+}
+
+/// Logs what failed with all its causes, once, where it is handled.
+pub fn log(what: &str, error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(" / caused by: ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(error = %text, "{what}: {text}");
 }
 
 impl From<StoreError> for AppError {
@@ -91,9 +107,15 @@ impl IntoResponse for AppError {
         };
         let mut response = (self.status, Json(problem)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"pilotage\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"pilotage\""),
+            );
         }
         response
     }

@@ -61,7 +61,11 @@ pub async fn handle_open(app: &App) -> AppResult<()> {
     let open = app.store.read().await?.open_events().await?;
     for event in open {
         if let Err(error) = handle(app, event.id).await {
-            tracing::error!(event.id = event.id, "event {} cannot be handled: {error}", event.id);
+            tracing::error!(
+                event.id = event.id,
+                "event {} cannot be handled: {error}",
+                event.id
+            );
         }
     }
     Ok(())
@@ -79,10 +83,18 @@ async fn commit(app: &App, id: i64, planned: Vec<NewRun>, mut outcome: Outcome) 
                     return Ok(earlier);
                 }
                 for new in planned {
-                    let (workflow, event, sha) = (new.workflow_path.clone(), new.event.clone(), new.sha.clone());
+                    let (workflow, event, sha) =
+                        (new.workflow_path.clone(), new.event.clone(), new.sha.clone());
                     let (ref_name, title) = (short_ref(&new.r#ref).to_owned(), new.title.clone());
                     match turn.start_run(new).await? {
-                        Ok(Some(run)) => outcome.runs.push(Started { run, workflow, event, ref_name, sha, title }),
+                        Ok(Some(run)) => outcome.runs.push(Started {
+                            run,
+                            workflow,
+                            event,
+                            ref_name,
+                            sha,
+                            title,
+                        }),
                         Ok(None) => outcome.skipped.push((workflow, "it is disabled".to_owned())),
                         Err(diagnostics) => outcome.faults.push(faulty(workflow, &diagnostics)),
                     }
@@ -97,14 +109,24 @@ async fn commit(app: &App, id: i64, planned: Vec<NewRun>, mut outcome: Outcome) 
 }
 
 fn faulty(workflow: String, diagnostics: &[pilotage_workflow::diagnostic::Diagnostic]) -> Faulty {
-    Faulty { workflow, errors: render::errors(diagnostics), text: render::plain(diagnostics) }
+    Faulty {
+        workflow,
+        errors: render::errors(diagnostics),
+        text: render::plain(diagnostics),
+    }
 }
 
 /// Which runs an event is to have.
 async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<NewRun>, Outcome)> {
     let mut outcome = Outcome::default();
     let payload: Json = serde_json::from_str(&event.payload).unwrap_or_default();
-    let text = |key: &str| payload.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        payload
+            .get(key)
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (name, before, after) = (text("ref"), text("before"), text("after"));
     let flag = |key: &str| payload.get(key).and_then(Json::as_bool).unwrap_or_default();
     if event.name != "push" || flag("deleted") {
@@ -113,19 +135,30 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
     let repository = app.repositories.of(project);
     let internal = |error: GitError| AppError::internal(&error);
     let Some(sha) = repository.commit_of(&after).await.map_err(internal)? else {
-        outcome.skipped.push((name, "it does not lead to a commit".to_owned()));
+        outcome
+            .skipped
+            .push((name, "it does not lead to a commit".to_owned()));
         return Ok((Vec::new(), outcome));
     };
     let commit = repository.commit(&sha).await.map_err(internal)?;
     if filter::skip_ci(&commit.message) {
-        outcome.skipped.push((short_ref(&name).to_owned(), "its commit says that it starts nothing".to_owned()));
+        outcome.skipped.push((
+            short_ref(&name).to_owned(),
+            "its commit says that it starts nothing".to_owned(),
+        ));
         return Ok((Vec::new(), outcome));
     }
     let facts = EventFacts {
         name: event.name.clone(),
-        ref_kind: if name.starts_with("refs/tags/") { RefKind::Tag } else { RefKind::Branch },
+        ref_kind: if name.starts_with("refs/tags/") {
+            RefKind::Tag
+        } else {
+            RefKind::Branch
+        },
         ref_name: short_ref(&name).to_owned(),
-        changed_paths: changed_paths(&repository, project, &name, &before, &sha).await.map_err(internal)?,
+        changed_paths: changed_paths(&repository, project, &name, &before, &sha)
+            .await
+            .map_err(internal)?,
         ..EventFacts::default()
     };
     let files = Files::read(&repository, &sha).await.map_err(internal)?;
@@ -135,7 +168,10 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
         let read = files.parse(path);
         if read.has_errors() {
             // A file that is wrong starts nothing, and says so, unless it is plain that this push does not concern it.
-            let concerns = read.workflow.as_ref().is_none_or(|w| filter::decide(&w.on, &facts).fires || w.on.is_empty());
+            let concerns = read
+                .workflow
+                .as_ref()
+                .is_none_or(|w| filter::decide(&w.on, &facts).fires || w.on.is_empty());
             if concerns {
                 outcome.faults.push(faulty(path.clone(), &read.diagnostics));
             }
@@ -147,7 +183,15 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
             outcome.skipped.push((path.clone(), decision.reason));
             continue;
         }
-        let context = Context { app, project, event, payload: &payload, git_ref: &name, sha: &sha, path };
+        let context = Context {
+            app,
+            project,
+            event,
+            payload: &payload,
+            git_ref: &name,
+            sha: &sha,
+            path,
+        };
         planned.push(NewRun {
             project: project.id,
             event_id: event.id,
@@ -188,7 +232,9 @@ async fn changed_paths(
 /// `main` of `refs/heads/main`.
 #[must_use]
 pub fn short_ref(name: &str) -> &str {
-    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)
+    name.strip_prefix("refs/heads/")
+        .or_else(|| name.strip_prefix("refs/tags/"))
+        .unwrap_or(name)
 }
 
 /// What a `github` context is made of.
@@ -205,9 +251,21 @@ pub struct Context<'a> {
 /// The `github` context of a run, but for what the engine and the runner put in.
 #[must_use]
 pub fn github(context: &Context<'_>, workflow: &str) -> Map<String, Json> {
-    let Context { app, project, event, payload, git_ref, sha, path } = context;
+    let Context {
+        app,
+        project,
+        event,
+        payload,
+        git_ref,
+        sha,
+        path,
+    } = context;
     let repository = project.path();
-    let kind = if git_ref.starts_with("refs/tags/") { "tag" } else { "branch" };
+    let kind = if git_ref.starts_with("refs/tags/") {
+        "tag"
+    } else {
+        "branch"
+    };
     let github = json!({
         "event_name": event.name,
         "event": payload,
@@ -252,13 +310,20 @@ pub async fn push_payload(
     let repository = app.repositories.of(project);
     let old = repository.commit_of(before).await?;
     let new = repository.commit_of(after).await?;
-    let (created, deleted) = (before.bytes().all(|b| b == b'0'), after.bytes().all(|b| b == b'0'));
+    let (created, deleted) = (
+        before.bytes().all(|b| b == b'0'),
+        after.bytes().all(|b| b == b'0'),
+    );
     let forced = match (&old, &new) {
         (Some(old), Some(new)) => !repository.is_ancestor(old, new).await?,
         _ => false,
     };
     let commits = match &new {
-        Some(new) => repository.commits_between(old.as_deref(), new, COMMITS_MAX).await?,
+        Some(new) => {
+            repository
+                .commits_between(old.as_deref(), new, COMMITS_MAX)
+                .await?
+        }
         None => Vec::new(),
     };
     let head = commits.last().map(|commit| commit_json(app, project, commit));

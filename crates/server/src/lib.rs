@@ -6,11 +6,21 @@
 mod answer;
 mod app;
 mod auth;
+mod blob;
 pub mod clock;
+mod config;
 pub mod driver;
 mod error;
 mod event;
 mod git;
 mod name;
 mod render;
+mod rest;
+mod runner;
+mod secrets;
+mod serve;
+mod task;
 mod workflows;
+
+pub use config::{Config, Retention};
+pub use serve::{ServeError, Server, serve, serve_with_clock};

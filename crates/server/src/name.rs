@@ -84,8 +84,12 @@ fn slug(text: &str) -> Result<(), &'static str> {
 
 /// The rules of `git check-ref-format`, for `refs/heads/…` and `refs/tags/…`.
 fn ref_name(text: &str) -> Result<(), &'static str> {
-    let rest = text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"));
-    let Some(rest) = rest else { return Err("only refs/heads/… and refs/tags/… are taken") };
+    let rest = text
+        .strip_prefix("refs/heads/")
+        .or_else(|| text.strip_prefix("refs/tags/"));
+    let Some(rest) = rest else {
+        return Err("only refs/heads/… and refs/tags/… are taken");
+    };
     let forbidden = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
     if text.len() > 1024 {
         return Err("it is longer than 1024 bytes");
@@ -134,13 +138,18 @@ fn artifact(text: &str) -> Result<(), &'static str> {
 
 /// Characters that move the cursor, turn the writing round or are not seen.
 fn hides(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A text from outside for a terminal or a log: no control characters, not endless, in backticks.
 pub fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 80;
-    let mut out: String = text.chars().take(CHARACTERS_MAX).map(|c| if hides(c) { '\u{fffd}' } else { c }).collect();
+    let mut out: String = text
+        .chars()
+        .take(CHARACTERS_MAX)
+        .map(|c| if hides(c) { '\u{fffd}' } else { c })
+        .collect();
     if text.chars().nth(CHARACTERS_MAX).is_some() {
         out.push('…');
     }
@@ -156,7 +165,13 @@ mod tests {
         for text in ["omnilife", "a", "A.b-c_9", "x.github.io"] {
             assert!(Slug::parse(text).is_ok(), "{text}");
         }
-        for text in ["refs/heads/main", "refs/heads/fix/login", "refs/tags/v1.0", "refs/heads/ü\"'$(x)", "refs/heads/@"] {
+        for text in [
+            "refs/heads/main",
+            "refs/heads/fix/login",
+            "refs/tags/v1.0",
+            "refs/heads/ü\"'$(x)",
+            "refs/heads/@",
+        ] {
             assert!(RefName::parse(text).is_ok(), "{text}");
         }
         assert!(VariableName::parse("NPM_TOKEN").is_ok());
@@ -166,20 +181,51 @@ mod tests {
 
     #[test]
     fn hostile_names_are_refused() {
-        for text in ["", ".", "..", "a/b", "a\\b", "-x", ".git", "x.git", "x.GIT", "a b", "a%2fb", "ü", "a\0b", "a\nb", "a..b"] {
+        for text in [
+            "", ".", "..", "a/b", "a\\b", "-x", ".git", "x.git", "x.GIT", "a b", "a%2fb", "ü", "a\0b",
+            "a\nb", "a..b",
+        ] {
             assert!(Slug::parse(text).is_err(), "{text:?}");
         }
         for text in [
-            "main", "refs/heads/", "refs/heads//a", "refs/heads/a..b", "refs/heads/.a", "refs/heads/a.lock",
-            "refs/heads/a b", "refs/heads/a\nb", "refs/heads/a~1", "refs/heads/a^", "refs/heads/a:b", "refs/heads/-a",
-            "refs/heads/a@{1}", "refs/heads/a\\b", "refs/notes/x", "refs/pull/1/head", "HEAD", "refs/heads/a/", "--upload-pack=x",
+            "main",
+            "refs/heads/",
+            "refs/heads//a",
+            "refs/heads/a..b",
+            "refs/heads/.a",
+            "refs/heads/a.lock",
+            "refs/heads/a b",
+            "refs/heads/a\nb",
+            "refs/heads/a~1",
+            "refs/heads/a^",
+            "refs/heads/a:b",
+            "refs/heads/-a",
+            "refs/heads/a@{1}",
+            "refs/heads/a\\b",
+            "refs/notes/x",
+            "refs/pull/1/head",
+            "HEAD",
+            "refs/heads/a/",
+            "--upload-pack=x",
         ] {
             assert!(RefName::parse(text).is_err(), "{text:?}");
         }
         for text in ["", "1A", "A-B", "GITHUB_TOKEN", "github_x", "A B", "Ä"] {
             assert!(VariableName::parse(text).is_err(), "{text:?}");
         }
-        for text in ["../x", "a/b", "..", ".", "C:\\x", "a\0", "", " a", "a\u{202e}b", "a:b", &"x".repeat(300)] {
+        for text in [
+            "../x",
+            "a/b",
+            "..",
+            ".",
+            "C:\\x",
+            "a\0",
+            "",
+            " a",
+            "a\u{202e}b",
+            "a:b",
+            &"x".repeat(300),
+        ] {
             assert!(ArtifactName::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(shown("a\u{1b}[31mb"), "`a\u{fffd}[31mb`");

@@ -10,7 +10,10 @@ const SHOWN_MAX: usize = 20;
 /// How many of them are errors.
 #[must_use]
 pub fn errors(diagnostics: &[Diagnostic]) -> usize {
-    diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .count()
 }
 
 /// Without colour, errors only, apart by empty lines.
@@ -22,7 +25,15 @@ pub fn plain(diagnostics: &[Diagnostic]) -> String {
 }
 
 fn one(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { code, severity, message, source, span, label, help } = diagnostic;
+    let Diagnostic {
+        code,
+        severity,
+        message,
+        source,
+        span,
+        label,
+        help,
+    } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -34,7 +45,9 @@ fn one(diagnostic: &Diagnostic) -> String {
     if !label.is_empty() {
         place = place.label(label.as_str());
     }
-    let snippet = Snippet::source(source.text.as_str()).path(source.path.as_str()).annotation(place);
+    let snippet = Snippet::source(source.text.as_str())
+        .path(source.path.as_str())
+        .annotation(place);
     let mut group = level.primary_title(message.as_str()).id(*code).element(snippet);
     if let Some(help) = help {
         group = group.element(Level::HELP.message(help.as_str()));

@@ -33,7 +33,9 @@ impl Read {
 
 impl Files {
     pub async fn read(repository: &Repository, commit: &str) -> Result<Self, GitError> {
-        Ok(Self { texts: repository.workflow_files(commit).await? })
+        Ok(Self {
+            texts: repository.workflow_files(commit).await?,
+        })
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &String> {
@@ -48,14 +50,25 @@ impl Files {
     #[must_use]
     pub fn parse(&self, path: &str) -> Read {
         let Some(text) = self.texts.get(path) else {
-            return Read { workflow: None, diagnostics: Vec::new(), texts: BTreeMap::new() };
+            return Read {
+                workflow: None,
+                diagnostics: Vec::new(),
+                texts: BTreeMap::new(),
+            };
         };
         let seen = Mutex::new(BTreeMap::from([(path.to_owned(), text.clone())]));
-        let resolver = Called { texts: &self.texts, seen: &seen };
+        let resolver = Called {
+            texts: &self.texts,
+            seen: &seen,
+        };
         let source = Source::new(path, text.as_str());
         let (workflow, diagnostics) = parse::workflow(&source, &resolver, &ParseOptions::default());
         let texts = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Read { workflow, diagnostics, texts }
+        Read {
+            workflow,
+            diagnostics,
+            texts,
+        }
     }
 }
 
@@ -69,8 +82,14 @@ impl Resolver for Called<'_> {
     fn workflow(&self, uses: &str) -> Result<Arc<Source>, String> {
         let path = uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/"));
         let path = path.ok_or_else(|| "workflows of other projects cannot be called yet".to_owned())?;
-        let text = self.texts.get(path).ok_or_else(|| "there is no such file at this commit".to_owned())?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), text.clone());
+        let text = self
+            .texts
+            .get(path)
+            .ok_or_else(|| "there is no such file at this commit".to_owned())?;
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path.to_owned(), text.clone());
         Ok(Source::new(path, text.as_str()))
     }
 }
@@ -78,7 +97,10 @@ impl Resolver for Called<'_> {
 /// A workflow's name: what it says, or its file's path.
 #[must_use]
 pub fn name(workflow: &Workflow, path: &str) -> String {
-    workflow.name.as_ref().map_or_else(|| path.to_owned(), |name| name.value.clone())
+    workflow
+        .name
+        .as_ref()
+        .map_or_else(|| path.to_owned(), |name| name.value.clone())
 }
 
 /// The project's variables; those of environments come in when a job is leased.

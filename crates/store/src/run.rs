@@ -192,6 +192,22 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    /// How many runs of a project are not over, by status.
+    pub async fn open_run_counts(&mut self, project: i64) -> Result<Vec<(String, i64)>> {
+        let rows = sqlx::query_as(
+            "SELECT status, COUNT(*) FROM runs WHERE conclusion IS NULL AND project_id = $1 GROUP BY status",
+        );
+        Ok(rows.bind(project).fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn run_has_release(&mut self, run: i64) -> Result<bool> {
+        let row: Option<i64> = sqlx::query_scalar("SELECT id FROM releases WHERE run_id = $1 LIMIT 1")
+            .bind(run)
+            .fetch_optional(&mut self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+
     pub async fn open_runs(&mut self) -> Result<Vec<i64>> {
         let rows = sqlx::query_scalar("SELECT id FROM runs WHERE conclusion IS NULL ORDER BY id");
         Ok(rows.fetch_all(&mut self.inner).await?)
@@ -349,6 +365,30 @@ impl Connection {
     pub async fn summaries(&mut self, job: i64) -> Result<Vec<Summary>> {
         let rows = sqlx::query_as("SELECT * FROM summaries WHERE job_id = $1 ORDER BY step").bind(job);
         Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// All steps of a run's jobs, of every attempt.
+    pub async fn steps_of_run(&mut self, run: i64) -> Result<Vec<Step>> {
+        let rows = sqlx::query_as(
+            "SELECT s.* FROM steps s JOIN jobs j ON j.id = s.job_id WHERE j.run_id = $1 ORDER BY s.job_id, s.step",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
+    /// All annotations of a run's jobs, each with its job, as JSON.
+    pub async fn annotations_of_run(&mut self, run: i64) -> Result<Vec<(i64, String)>> {
+        let rows = sqlx::query_as(
+            "SELECT a.job_id, a.annotation FROM annotations a JOIN jobs j ON j.id = a.job_id
+             WHERE j.run_id = $1 ORDER BY a.job_id, a.seq",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn summaries_of_run(&mut self, run: i64) -> Result<Vec<Summary>> {
+        let rows = sqlx::query_as(
+            "SELECT s.* FROM summaries s JOIN jobs j ON j.id = s.job_id WHERE j.run_id = $1 ORDER BY s.job_id, s.step",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
     }
 
     /// Takes a run away with all that hangs on it but its logs and blobs, which are the caller's to remove.

@@ -15,7 +15,11 @@ pub(super) struct RunCache {
 
 impl RunCache {
     pub(super) fn take(&self, id: i64, state: &str) -> Option<Run> {
-        let (text, run) = self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)?;
+        let (text, run) = self
+            .runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id)?;
         (text == state).then_some(run)
     }
 

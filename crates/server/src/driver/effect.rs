@@ -15,7 +15,15 @@ impl Turn<'_> {
             return self.c.effect_done(&row.kind, row.id, row.seq, self.now).await;
         };
         match effect.kind {
-            EffectKind::Queue { job, fence, labels, group: _, environment, spec, attempt: _ } => {
+            EffectKind::Queue {
+                job,
+                fence,
+                labels,
+                group: _,
+                environment,
+                spec,
+                attempt: _,
+            } => {
                 let new = NewJob {
                     job: job.0,
                     run: run.id,
@@ -32,19 +40,39 @@ impl Turn<'_> {
                 Some(_) => self.c.ask_cancel(job.0, &reason).await?,
                 None => {}
             },
-            EffectKind::AskEnvironment { job, environment, deployment: _ } => {
-                self.c.touch_environment(run.project_id, &environment, self.now).await?;
-                self.c.add_wait(job.0, run.id, run.project_id, &environment, self.now).await?;
+            EffectKind::AskEnvironment {
+                job,
+                environment,
+                deployment: _,
+            } => {
+                self.c
+                    .touch_environment(run.project_id, &environment, self.now)
+                    .await?;
+                self.c
+                    .add_wait(job.0, run.id, run.project_id, &environment, self.now)
+                    .await?;
                 self.decide_wait(job.0).await?;
             }
             EffectKind::WithdrawEnvironment { job, .. } => self.c.delete_wait(job.0).await?,
-            EffectKind::AskConcurrency { holder, group, cancel_in_progress, queue_max } => {
+            EffectKind::AskConcurrency {
+                holder,
+                group,
+                cancel_in_progress,
+                queue_max,
+            } => {
                 let project = ProjectId(run.project_id);
-                let ask = Ask { project, group, holder, cancel_in_progress, queue_max };
+                let ask = Ask {
+                    project,
+                    group,
+                    holder,
+                    cancel_in_progress,
+                    queue_max,
+                };
                 self.groups(|groups| groups.ask(&ask)).await?;
             }
             EffectKind::ReleaseConcurrency { holder, group } => {
-                self.groups(|groups| groups.release(ProjectId(run.project_id), &group, holder)).await?;
+                self.groups(|groups| groups.release(ProjectId(run.project_id), &group, holder))
+                    .await?;
             }
             EffectKind::JobFinished { job, .. } => self.end_job(job.0).await?,
             EffectKind::JobSkipped { .. } | EffectKind::RunFinished { .. } => {}
@@ -64,10 +92,22 @@ impl Turn<'_> {
         if row.is_none_or(|row| row.state != state) {
             self.c.put_machine(GROUPS, ONLY, &state, None).await?;
         }
-        for Answer { holder, group, answer } in answers {
-            let event = RunEvent::ConcurrencyAnswer { holder, group, answer };
+        for Answer {
+            holder,
+            group,
+            answer,
+        } in answers
+        {
+            let event = RunEvent::ConcurrencyAnswer {
+                holder,
+                group,
+                answer,
+            };
             if let Err(refused) = self.run_event(holder.run.0, event).await? {
-                tracing::warn!(run.id = holder.run.0, "a concurrency group's answer is of no use: {refused}");
+                tracing::warn!(
+                    run.id = holder.run.0,
+                    "a concurrency group's answer is of no use: {refused}"
+                );
             }
         }
         Ok(())

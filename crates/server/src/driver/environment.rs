@@ -13,8 +13,10 @@ use std::time::Duration;
 /// An environment's rules in the engine's words.
 pub fn rules(environment: &Environment) -> Result<Rules> {
     let rules: rest::Rules = from_text("the rules of an environment", &environment.rules)?;
-    let lock = (!environment.locked_by.is_empty())
-        .then(|| Lock { by: environment.locked_by.clone(), reason: environment.lock_reason.clone() });
+    let lock = (!environment.locked_by.is_empty()).then(|| Lock {
+        by: environment.locked_by.clone(),
+        reason: environment.lock_reason.clone(),
+    });
     Ok(Rules {
         branches: rules.branches,
         tags: rules.tags,
@@ -44,9 +46,16 @@ pub fn request(wait: &Wait, run: &Run) -> Request {
 impl Turn<'_> {
     /// Asks the rules about a job that waits, and tells its run what they say.
     pub async fn decide_wait(&mut self, job: i64) -> Result<()> {
-        let Some(wait) = self.c.wait(job).await?.filter(|wait| wait.status == "waiting") else { return Ok(()) };
-        let Some(run) = self.c.run(wait.run_id).await? else { return self.c.delete_wait(job).await };
-        let environment = self.c.touch_environment(wait.project_id, &wait.environment, self.now).await?;
+        let Some(wait) = self.c.wait(job).await?.filter(|wait| wait.status == "waiting") else {
+            return Ok(());
+        };
+        let Some(run) = self.c.run(wait.run_id).await? else {
+            return self.c.delete_wait(job).await;
+        };
+        let environment = self
+            .c
+            .touch_environment(wait.project_id, &wait.environment, self.now)
+            .await?;
         let said = self.c.approvals("run", run.id).await?;
         let approvals: Vec<Approval> = said
             .into_iter()
@@ -66,11 +75,16 @@ impl Turn<'_> {
             EnvironmentAnswer::Waiting { reason } => ("waiting", reason.as_str()),
             EnvironmentAnswer::Refused { reason } => ("refused", reason.as_str()),
         };
-        self.c.set_wait(job, status, reason, decision.again_at.map(|at| at.0)).await?;
+        self.c
+            .set_wait(job, status, reason, decision.again_at.map(|at| at.0))
+            .await?;
         if status == "waiting" && reason == wait.reason {
             return Ok(());
         }
-        let event = RunEvent::EnvironmentAnswer { job: JobId(job), answer: decision.answer };
+        let event = RunEvent::EnvironmentAnswer {
+            job: JobId(job),
+            answer: decision.answer,
+        };
         if let Err(refused) = self.run_event(wait.run_id, event).await? {
             tracing::warn!(job.id = job, "an environment's answer is of no use: {refused}");
         }

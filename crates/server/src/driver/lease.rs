@@ -24,28 +24,53 @@ impl Turn<'_> {
     pub async fn offer(&mut self, runner: &Runner, slot: u32) -> Result<Option<Offer>> {
         let jobs = self.c.waiting_jobs(LOOK_AT).await?;
         let mut leases = self.leases().await?;
-        let slot = SlotId { runner: runner.name.clone(), slot };
+        let slot = SlotId {
+            runner: runner.name.clone(),
+            slot,
+        };
         // A slot that asks has nothing: what the server still thinks of it was lost on the way.
-        let stale = leases.iter().find(|lease| lease.slot == slot).map(|lease| (lease.job, lease.fence));
+        let stale = leases
+            .iter()
+            .find(|lease| lease.slot == slot)
+            .map(|lease| (lease.job, lease.fence));
         if let Some((job, fence)) = stale {
-            self.give_up(&mut leases, job, fence, "its runner asked for other work").await?;
+            self.give_up(&mut leases, job, fence, "its runner asked for other work")
+                .await?;
             self.store_leases(&leases).await?;
         }
-        let Some(job) = choose(&jobs, runner, &running(self.c).await?)? else { return Ok(None) };
+        let Some(job) = choose(&jobs, runner, &running(self.c).await?)? else {
+            return Ok(None);
+        };
         let floor = Fence(u64::try_from(job.fence + 1).unwrap_or_default());
-        let grant = LeaseEvent::Grant { job: JobId(job.job_id), slot: slot.clone(), floor };
+        let grant = LeaseEvent::Grant {
+            job: JobId(job.job_id),
+            slot: slot.clone(),
+            floor,
+        };
         let granted = leases.handle(Timestamp(self.now), grant);
-        let Ok([LeaseEffect::Granted(lease)]) = granted.as_deref() else { return Ok(None) };
+        let Ok([LeaseEffect::Granted(lease)]) = granted.as_deref() else {
+            return Ok(None);
+        };
         let fence = i64::try_from(lease.fence.0).unwrap_or(i64::MAX);
-        let holder = Holder { runner: &slot.runner, slot: i64::from(slot.slot), instance: &runner.instance };
+        let holder = Holder {
+            runner: &slot.runner,
+            slot: i64::from(slot.slot),
+            instance: &runner.instance,
+        };
         if !self.c.offer_job(job.job_id, holder, fence).await? {
             return Ok(None);
         }
         self.store_leases(&leases).await?;
-        let event = RunEvent::Leased { job: JobId(job.job_id), fence: lease.fence, runner: slot.runner };
+        let event = RunEvent::Leased {
+            job: JobId(job.job_id),
+            fence: lease.fence,
+            runner: slot.runner,
+        };
         if let Err(refused) = self.run_event(job.run_id, event).await? {
             tracing::warn!(job.id = job.job_id, "a lease is of no use: {refused}");
-            return Err(StoreError::Damaged { what: format!("run {}", job.run_id) });
+            return Err(StoreError::Damaged {
+                what: format!("run {}", job.run_id),
+            });
         }
         Ok(Some(Offer { job, fence }))
     }
@@ -55,9 +80,15 @@ impl Turn<'_> {
         let mut leases = self.leases().await?;
         let (job_id, number) = (JobId(job), Fence(u64::try_from(fence).unwrap_or_default()));
         let event = if acknowledge {
-            LeaseEvent::Acknowledge { job: job_id, fence: number }
+            LeaseEvent::Acknowledge {
+                job: job_id,
+                fence: number,
+            }
         } else {
-            LeaseEvent::Renew { job: job_id, fence: number }
+            LeaseEvent::Renew {
+                job: job_id,
+                fence: number,
+            }
         };
         let first = acknowledge && leases.get(job_id).is_some_and(|lease| !lease.acknowledged);
         if leases.handle(Timestamp(self.now), event).is_err() {
@@ -66,7 +97,10 @@ impl Turn<'_> {
         self.store_leases(&leases).await?;
         if first {
             self.c.hold_job(job, fence).await?;
-            let event = RunEvent::Started { job: job_id, fence: number };
+            let event = RunEvent::Started {
+                job: job_id,
+                fence: number,
+            };
             if let Err(refused) = self.run_event(job_id.run().0, event).await? {
                 tracing::warn!(job.id = job, "a start is of no use: {refused}");
             }
@@ -77,12 +111,20 @@ impl Turn<'_> {
     /// A new instance of a runner is there: what an earlier one held is lost.
     pub async fn lose_instance(&mut self, runner: &str) -> Result<()> {
         let mut leases = self.leases().await?;
-        let held: Vec<_> =
-            leases.iter().filter(|lease| lease.slot.runner == runner).map(|lease| (lease.job, lease.fence)).collect();
+        let held: Vec<_> = leases
+            .iter()
+            .filter(|lease| lease.slot.runner == runner)
+            .map(|lease| (lease.job, lease.fence))
+            .collect();
         for (job, fence) in &held {
-            self.give_up(&mut leases, *job, *fence, "its runner was restarted").await?;
+            self.give_up(&mut leases, *job, *fence, "its runner was restarted")
+                .await?;
         }
-        if held.is_empty() { Ok(()) } else { self.store_leases(&leases).await }
+        if held.is_empty() {
+            Ok(())
+        } else {
+            self.store_leases(&leases).await
+        }
     }
 
     /// Looks which leases have run out.
@@ -101,9 +143,18 @@ impl Turn<'_> {
         self.store_leases(&leases).await?;
         for effect in effects {
             match effect {
-                LeaseEffect::JobLost { job, fence, started, reason } => self.lost(job, fence, started, reason).await?,
+                LeaseEffect::JobLost {
+                    job,
+                    fence,
+                    started,
+                    reason,
+                } => self.lost(job, fence, started, reason).await?,
                 LeaseEffect::Suspicious { silent, of, .. } => {
-                    tracing::warn!(silent, of, "{silent} of {of} runners fell silent at once: no job is given up for now");
+                    tracing::warn!(
+                        silent,
+                        of,
+                        "{silent} of {of} runners fell silent at once: no job is given up for now"
+                    );
                 }
                 LeaseEffect::Granted(_) => {}
             }
@@ -112,7 +163,7 @@ impl Turn<'_> {
     }
 
     /// Ends a job's lease, its place in the queue and its token, when the job is over.
-    pub(super) async fn end_job(&mut self, job: i64) -> Result<()> {
+    pub async fn end_job(&mut self, job: i64) -> Result<()> {
         let mut leases = self.leases().await?;
         let fence = leases.get(JobId(job)).map(|lease| lease.fence);
         if let Some(fence) = fence {
@@ -133,7 +184,18 @@ impl Turn<'_> {
     async fn lost(&mut self, job: JobId, fence: Fence, started: bool, reason: String) -> Result<()> {
         self.c.dequeue(job.0).await?;
         self.c.delete_job_tokens(job.0).await?;
-        if let Err(refused) = self.run_event(job.run().0, RunEvent::Lost { job, fence, started, reason }).await? {
+        if let Err(refused) = self
+            .run_event(
+                job.run().0,
+                RunEvent::Lost {
+                    job,
+                    fence,
+                    started,
+                    reason,
+                },
+            )
+            .await?
+        {
             tracing::warn!(job.id = job.0, "a loss is of no use: {refused}");
         }
         Ok(())
@@ -147,7 +209,9 @@ impl Turn<'_> {
     }
 
     async fn store_leases(&mut self, leases: &Leases) -> Result<()> {
-        self.c.put_machine(LEASES, ONLY, &to_text(leases)?, leases.deadline().map(|at| at.0)).await
+        self.c
+            .put_machine(LEASES, ONLY, &to_text(leases)?, leases.deadline().map(|at| at.0))
+            .await
     }
 }
 
@@ -168,7 +232,11 @@ async fn running(c: &mut Connection) -> Result<BTreeMap<ProjectId, usize>> {
 }
 
 /// The waiting job that a free slot of this runner gets.
-fn choose(jobs: &[QueuedJob], runner: &Runner, running: &BTreeMap<ProjectId, usize>) -> Result<Option<QueuedJob>> {
+fn choose(
+    jobs: &[QueuedJob],
+    runner: &Runner,
+    running: &BTreeMap<ProjectId, usize>,
+) -> Result<Option<QueuedJob>> {
     let waiting = jobs
         .iter()
         .map(|job| {
@@ -183,7 +251,10 @@ fn choose(jobs: &[QueuedJob], runner: &Runner, running: &BTreeMap<ProjectId, usi
         .collect::<Result<Vec<_>>>()?;
     let runner = engine_runner(runner, 1, 0)?;
     let assigned = queue::assign(&waiting, &[runner], running);
-    Ok(assigned.first().and_then(|a| jobs.iter().find(|job| job.job_id == a.job.0)).cloned())
+    Ok(assigned
+        .first()
+        .and_then(|a| jobs.iter().find(|job| job.job_id == a.job.0))
+        .cloned())
 }
 
 /// A runner in the engine's words.

@@ -7,13 +7,13 @@
 
 mod cache;
 mod effect;
-mod environment;
+pub mod environment;
 mod lease;
 mod projection;
 mod run;
 mod timer;
 
-pub use lease::Offer;
+pub use lease::{Offer, engine_runner};
 pub use run::{NewRun, Refused};
 
 use crate::clock::Clock;
@@ -55,8 +55,17 @@ pub struct Turn<'c> {
 impl Driver {
     #[must_use]
     pub fn new(store: Arc<Store>, clock: Arc<Clock>) -> Self {
-        let wakes = Wakes { outbox: Notify::new(), timer: Notify::new(), changed: watch::channel(0).0 };
-        Self { store, clock, runs: Arc::default(), wakes }
+        let wakes = Wakes {
+            outbox: Notify::new(),
+            timer: Notify::new(),
+            changed: watch::channel(0).0,
+        };
+        Self {
+            store,
+            clock,
+            runs: Arc::default(),
+            wakes,
+        }
     }
 
     /// Runs one transaction and wakes whom it may concern.
@@ -81,7 +90,8 @@ impl Driver {
 
     /// Puts what an earlier process left in order. Before anything else.
     pub async fn resume(&self) -> Result<()> {
-        self.turn(|mut turn| Box::pin(async move { turn.resume_leases().await })).await?;
+        self.turn(|mut turn| Box::pin(async move { turn.resume_leases().await }))
+            .await?;
         self.settle().await
     }
 
@@ -104,11 +114,18 @@ impl Driver {
     /// Performs one effect. What it came to, and that it is done, is one transaction.
     pub async fn perform(&self, effect: EffectRow) -> Result<()> {
         match effect.kind.as_str() {
-            RUN => self.turn(move |mut turn| Box::pin(async move { turn.perform_run_effect(effect).await })).await,
+            RUN => {
+                self.turn(move |mut turn| Box::pin(async move { turn.perform_run_effect(effect).await }))
+                    .await
+            }
             kind => {
                 tracing::error!(machine.kind = %kind, "an effect of an unknown kind of machine, `{kind}`, is passed over");
                 self.turn(move |turn| {
-                    Box::pin(async move { turn.c.effect_done(&effect.kind, effect.id, effect.seq, turn.now).await })
+                    Box::pin(async move {
+                        turn.c
+                            .effect_done(&effect.kind, effect.id, effect.seq, turn.now)
+                            .await
+                    })
                 })
                 .await
             }
@@ -122,8 +139,7 @@ impl Driver {
             match self.settle().await {
                 Ok(()) => woken.await,
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "effects cannot be performed; tried again in a second");
+                    crate::error::log("effects cannot be performed; tried again in a second", &error);
                     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 }
             }

@@ -11,7 +11,9 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn of(run: &Run) -> Self {
-        Self { jobs: jobs(run).map(|job| (job.id, job)).collect() }
+        Self {
+            jobs: jobs(run).map(|job| (job.id, job)).collect(),
+        }
     }
 }
 
@@ -21,7 +23,9 @@ pub(super) async fn store(c: &mut Connection, run: &Run, before: Option<Shape>) 
     for job in changed {
         c.put_job(&job).await?;
     }
-    let Some(mut row) = c.run(run.id().0).await? else { return Ok(()) };
+    let Some(mut row) = c.run(run.id().0).await? else {
+        return Ok(());
+    };
     row.attempt = i64::from(run.attempt());
     row.status = word(&run.status());
     row.conclusion = run.conclusion().map(|conclusion| conclusion.word().to_owned());
@@ -66,5 +70,8 @@ fn job(run: &Run, view: &JobView<'_>) -> Job {
 
 /// The word that serde gives an enum's case.
 fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }

@@ -42,8 +42,16 @@ impl Turn<'_> {
     /// Starts a run. None where the workflow is disabled, or has a run of this event already; the diagnostics of a
     /// workflow that cannot run.
     pub async fn start_run(&mut self, new: NewRun) -> Result<Result<Option<i64>, Vec<Diagnostic>>> {
-        let workflow = self.c.touch_workflow(new.project, &new.workflow_path, &new.workflow_name).await?;
-        let known = self.c.runs_of_event(new.event_id).await?.iter().any(|run| run.workflow_id == workflow.id);
+        let workflow = self
+            .c
+            .touch_workflow(new.project, &new.workflow_path, &new.workflow_name)
+            .await?;
+        let known = self
+            .c
+            .runs_of_event(new.event_id)
+            .await?
+            .iter()
+            .any(|run| run.workflow_id == workflow.id);
         if known || workflow.enabled == 0 {
             return Ok(Ok(None));
         }
@@ -84,13 +92,16 @@ impl Turn<'_> {
             ended_at: None,
         };
         self.c.add_run(&row).await?;
-        self.store_run(0, "{\"event\":\"start\"}", run, &effects, None).await?;
+        self.store_run(0, "{\"event\":\"start\"}", run, &effects, None)
+            .await?;
         Ok(Ok(Some(id)))
     }
 
     /// One step of a run's machine: the event, its state and its effects become durable with this transaction.
     pub async fn run_event(&mut self, id: i64, event: RunEvent) -> Result<Result<(), Refused>> {
-        let Some(row) = self.c.machine(RUN, id).await? else { return Ok(Err(Refused::NoRun)) };
+        let Some(row) = self.c.machine(RUN, id).await? else {
+            return Ok(Err(Refused::NoRun));
+        };
         let mut run = match self.runs.take(id, &row.state) {
             Some(run) => run,
             None => match Run::restore(&row.state) {
@@ -111,7 +122,8 @@ impl Turn<'_> {
             self.runs.put(id, row.state, run);
             return Ok(Ok(()));
         }
-        self.store_run(row.version, &text, run, &effects, Some(before)).await?;
+        self.store_run(row.version, &text, run, &effects, Some(before))
+            .await?;
         Ok(Ok(()))
     }
 
@@ -145,7 +157,9 @@ impl Turn<'_> {
 
     /// A run as it stands, to ask it something.
     pub async fn load_run(&mut self, id: i64) -> Result<Result<Run, Refused>> {
-        let Some(row) = self.c.machine(RUN, id).await? else { return Ok(Err(Refused::NoRun)) };
+        let Some(row) = self.c.machine(RUN, id).await? else {
+            return Ok(Err(Refused::NoRun));
+        };
         if let Some(run) = self.runs.take(id, &row.state) {
             self.runs.put(id, row.state, run.clone());
             return Ok(Ok(run));
@@ -154,10 +168,24 @@ impl Turn<'_> {
     }
 }
 
+impl super::Driver {
+    /// A run as it stands, to ask it something.
+    pub async fn load_run(&self, id: i64) -> Result<Result<Run, Refused>> {
+        let Some(row) = self.store.read().await?.machine(RUN, id).await? else {
+            return Ok(Err(Refused::NoRun));
+        };
+        Ok(Run::restore(&row.state).map_err(Refused::from))
+    }
+}
+
 pub(super) fn to_text<T: serde::Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|_| StoreError::Damaged { what: "a value that has no JSON".to_owned() })
+    serde_json::to_string(value).map_err(|_| StoreError::Damaged {
+        what: "a value that has no JSON".to_owned(),
+    })
 }
 
 pub(super) fn from_text<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|_| StoreError::Damaged { what: what.to_owned() })
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged {
+        what: what.to_owned(),
+    })
 }

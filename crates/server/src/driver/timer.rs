@@ -16,10 +16,11 @@ impl Driver {
         loop {
             let woken = self.wakes.timer.notified();
             let sleep_ms = match self.fire_due().await {
-                Ok(next) => next.map_or(SLEEP_MS_MAX, |at| at - self.clock.now()).clamp(0, SLEEP_MS_MAX),
+                Ok(next) => next
+                    .map_or(SLEEP_MS_MAX, |at| at - self.clock.now())
+                    .clamp(0, SLEEP_MS_MAX),
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "deadlines cannot be looked at; tried again in a second");
+                    crate::error::log("deadlines cannot be looked at; tried again in a second", &error);
                     1000
                 }
             };
@@ -35,7 +36,8 @@ impl Driver {
         if first.is_none_or(|at| at > now) {
             return Ok(first);
         }
-        self.turn(|mut turn| Box::pin(async move { turn.fire().await })).await?;
+        self.turn(|mut turn| Box::pin(async move { turn.fire().await }))
+            .await?;
         // Whatever is still due then is asked again later, not at once and for ever.
         Ok(self.first_deadline().await?.map(|at| at.max(now + AGAIN_MS)))
     }
@@ -57,7 +59,9 @@ impl Turn<'_> {
                         tracing::error!(run.id = id, "run {id} cannot be woken: {refused}");
                     }
                 }
-                _ => tracing::error!(machine.kind = %kind, "a machine of an unknown kind, `{kind}`, has a deadline"),
+                _ => {
+                    tracing::error!(machine.kind = %kind, "a machine of an unknown kind, `{kind}`, has a deadline")
+                }
             }
         }
         for wait in self.c.due_waits(self.now).await? {

@@ -23,7 +23,13 @@ pub struct Change {
 /// Finds what moved in a project and makes the events, in the order of the refs' names.
 pub async fn record_changes(app: &App, project: &Project, actor: &str) -> AppResult<Vec<Change>> {
     let repository = app.repositories.of(project);
-    let now = repository.refs().await.map_err(|error| AppError::internal(&error))?;
+    // A crash may have come between the project and its repository.
+    let made = repository.create_if_missing(&project.default_branch).await;
+    made.map_err(|error| AppError::internal(&error))?;
+    let now = repository
+        .refs()
+        .await
+        .map_err(|error| AppError::internal(&error))?;
     let recorded = app.store.read().await?.refs(project.id).await?;
     let mut moved: Vec<(String, String, String)> = Vec::new();
     for (name, before) in &recorded {
@@ -33,7 +39,11 @@ pub async fn record_changes(app: &App, project: &Project, actor: &str) -> AppRes
         }
     }
     let known = |name: &String| recorded.iter().any(|(n, _)| n == name);
-    moved.extend(now.into_iter().filter(|(name, _)| !known(name)).map(|(name, oid)| (name, String::new(), oid)));
+    moved.extend(
+        now.into_iter()
+            .filter(|(name, _)| !known(name))
+            .map(|(name, oid)| (name, String::new(), oid)),
+    );
     moved.sort();
     let mut changes = Vec::new();
     for (name, before, after) in moved {
@@ -66,7 +76,13 @@ async fn record(
     before: &str,
     after: &str,
 ) -> AppResult<Option<Change>> {
-    let or_nothing = |oid: &str| if oid.is_empty() { NOTHING.to_owned() } else { oid.to_owned() };
+    let or_nothing = |oid: &str| {
+        if oid.is_empty() {
+            NOTHING.to_owned()
+        } else {
+            oid.to_owned()
+        }
+    };
     let (old, new) = (or_nothing(before), or_nothing(after));
     let payload = event::push_payload(app, project, actor, name, &old, &new).await;
     let payload = payload.map_err(|error| AppError::internal(&error))?.to_string();
@@ -80,9 +96,18 @@ async fn record(
                 if !turn.c.move_ref(id, &name_text, &before, &after).await? {
                     return Ok(None);
                 }
-                Ok(Some(turn.c.add_event(id, "push", &payload, &actor_text, turn.now).await?))
+                Ok(Some(
+                    turn.c
+                        .add_event(id, "push", &payload, &actor_text, turn.now)
+                        .await?,
+                ))
             })
         })
         .await?;
-    Ok(event.map(|event| Change { event, name: name.to_owned(), before: old, after: new }))
+    Ok(event.map(|event| Change {
+        event,
+        name: name.to_owned(),
+        before: old,
+        after: new,
+    }))
 }

@@ -74,7 +74,10 @@ async fn info_refs(
     super::packet::write_line(&mut body, format!("# service={service}\n").as_bytes());
     body.extend_from_slice(b"0000");
     body.extend_from_slice(&output.stdout);
-    Ok(answer(&format!("application/x-{service}-advertisement"), Body::from(body)))
+    Ok(answer(
+        &format!("application/x-{service}-advertisement"),
+        Body::from(body),
+    ))
 }
 
 async fn upload_pack(
@@ -96,7 +99,9 @@ async fn upload_pack(
         let end = timeout(TIME_MAX, serve(&mut child, &mut body, &sender)).await;
         if !matches!(end, Ok(Ok(()))) {
             // The answer is cut off, so that the client sees that it is not whole.
-            let _ = sender.send(Err(std::io::Error::other("git upload-pack ended early"))).await;
+            let _ = sender
+                .send(Err(std::io::Error::other("git upload-pack ended early")))
+                .await;
         }
         let _ = child.start_kill();
     });
@@ -104,7 +109,11 @@ async fn upload_pack(
 }
 
 /// Feeds a body to git and its output to a channel, both at once.
-async fn serve(child: &mut Child, body: &mut RequestBody, sender: &mpsc::Sender<std::io::Result<Bytes>>) -> std::io::Result<()> {
+async fn serve(
+    child: &mut Child,
+    body: &mut RequestBody,
+    sender: &mpsc::Sender<std::io::Result<Bytes>>,
+) -> std::io::Result<()> {
     let (Some(stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(std::io::Error::other("git has no pipes"));
     };
@@ -117,18 +126,29 @@ async fn serve(child: &mut Child, body: &mut RequestBody, sender: &mpsc::Sender<
                 return Ok(());
             }
             let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
-            sender.send(Ok(bytes)).await.map_err(|_| std::io::Error::other("the client has gone"))?;
+            sender
+                .send(Ok(bytes))
+                .await
+                .map_err(|_| std::io::Error::other("the client has gone"))?;
         }
     };
     // Git may end before it has read all; what counts is what it says.
     let (_, drained): (std::io::Result<()>, std::io::Result<()>) = tokio::join!(feed, drain);
     drained?;
     let status = child.wait().await?;
-    if status.success() { Ok(()) } else { Err(std::io::Error::other("git failed")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("git failed"))
+    }
 }
 
 /// Feeds what is left of a body to git, after what was read of it already.
-pub(super) async fn feed(body: &mut RequestBody, mut stdin: ChildStdin, begun: Vec<u8>) -> std::io::Result<()> {
+pub(super) async fn feed(
+    body: &mut RequestBody,
+    mut stdin: ChildStdin,
+    begun: Vec<u8>,
+) -> std::io::Result<()> {
     stdin.write_all(&begun).await?;
     while let Some(bytes) = body.next().await? {
         stdin.write_all(&bytes).await?;
@@ -158,21 +178,43 @@ async fn receive_pack(
 }
 
 pub(super) fn start(command: &mut Command) -> AppResult<Child> {
-    command.stdin(std::process::Stdio::piped()).spawn().map_err(|error| AppError::internal(&error))
+    command
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .map_err(|error| AppError::internal(&error))
 }
 
 async fn project_of(app: &App, owner: &str, name: &str) -> AppResult<Project> {
-    let name = name.strip_suffix(".git").ok_or_else(|| AppError::not_found("page here"))?;
+    let name = name
+        .strip_suffix(".git")
+        .ok_or_else(|| AppError::not_found("page here"))?;
     app.project(owner, name).await
 }
 
 fn command(app: &App, project: &Project, service: &str, headers: &HeaderMap) -> Command {
     let mut command = git(app.repositories.of(project).path());
     // Which objects may be asked for: every commit that a ref ever led to, so that jobs find theirs.
-    command.args(["-c", "uploadpack.allowAnySHA1InWant=true", "-c", "uploadpack.allowFilter=true"]);
-    command.args(["-c", "receive.fsckObjects=true", "-c", "receive.advertisePushOptions=true"]);
-    command.args(["-c", "receive.denyDeleteCurrent=ignore", "-c", "http.receivepack=true"]);
-    command.arg("-c").arg(format!("receive.maxInputSize={PACK_BYTES_MAX}"));
+    command.args([
+        "-c",
+        "uploadpack.allowAnySHA1InWant=true",
+        "-c",
+        "uploadpack.allowFilter=true",
+    ]);
+    command.args([
+        "-c",
+        "receive.fsckObjects=true",
+        "-c",
+        "receive.advertisePushOptions=true",
+    ]);
+    command.args([
+        "-c",
+        "receive.denyDeleteCurrent=ignore",
+        "-c",
+        "http.receivepack=true",
+    ]);
+    command
+        .arg("-c")
+        .arg(format!("receive.maxInputSize={PACK_BYTES_MAX}"));
     command.arg(service);
     let protocol = headers.get("git-protocol").and_then(|value| value.to_str().ok());
     if let Some(protocol @ ("version=1" | "version=2")) = protocol {
@@ -184,7 +226,14 @@ fn command(app: &App, project: &Project, service: &str, headers: &HeaderMap) -> 
 
 fn answer(kind: &str, body: Body) -> Response {
     let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))], body).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ],
+        body,
+    )
+        .into_response()
 }
 
 fn stream(receiver: mpsc::Receiver<std::io::Result<Bytes>>) -> Body {
@@ -201,13 +250,26 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     fn new(request: Request, bytes_max: u64) -> AppResult<Self> {
-        let encoding = request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        let encoding = request
+            .headers()
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes);
         let gzip = match encoding {
             None | Some(b"identity") => None,
             Some(b"gzip" | b"x-gzip") => Some(GzDecoder::new(Vec::new())),
-            Some(_) => return Err(AppError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only gzip is unpacked here")),
+            Some(_) => {
+                return Err(AppError::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "only gzip is unpacked here",
+                ));
+            }
         };
-        Ok(Self { stream: request.into_body().into_data_stream(), gzip, left: bytes_max, ended: false })
+        Ok(Self {
+            stream: request.into_body().into_data_stream(),
+            gzip,
+            left: bytes_max,
+            ended: false,
+        })
     }
 
     /// The next bytes, or none at the end.
@@ -225,7 +287,10 @@ impl RequestBody {
                     }
                 }
             };
-            self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(|| std::io::Error::other("the body is too large"))?;
+            self.left = self
+                .left
+                .checked_sub(bytes.len() as u64)
+                .ok_or_else(|| std::io::Error::other("the body is too large"))?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
@@ -234,7 +299,9 @@ impl RequestBody {
     }
 
     fn unpack(&mut self, bytes: &Bytes) -> std::io::Result<Bytes> {
-        let Some(gzip) = &mut self.gzip else { return Ok(bytes.clone()) };
+        let Some(gzip) = &mut self.gzip else {
+            return Ok(bytes.clone());
+        };
         // One piece of a body is small; what it may unpack to is a thousand times as much at most.
         gzip.write_all(bytes)?;
         gzip.flush()?;

@@ -9,6 +9,6 @@ mod packet;
 mod receive;
 mod repository;
 
-pub use changes::{Change, record_changes, record_all_changes};
+pub use changes::record_all_changes;
 pub use http::routes;
 pub use repository::{Commit, GitError, Repositories, Repository};

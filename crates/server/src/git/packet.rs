@@ -31,7 +31,9 @@ pub enum Line<'a> {
 
 /// Takes the first line off. None where it is not all there yet.
 pub fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<Line<'a>>, PacketError> {
-    let Some((head, behind)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    let Some((head, behind)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
     let head = std::str::from_utf8(head).map_err(|_| PacketError::Unreadable)?;
     let length = usize::from_str_radix(head, 16).map_err(|_| PacketError::Unreadable)?;
     match length {
@@ -41,7 +43,9 @@ pub fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<Line<'a>>, PacketErro
         }
         1..4 => Err(PacketError::Unreadable),
         _ => {
-            let Some((data, behind)) = behind.split_at_checked(length - 4) else { return Ok(None) };
+            let Some((data, behind)) = behind.split_at_checked(length - 4) else {
+                return Ok(None);
+            };
             *rest = behind;
             Ok(Some(Line::Data(data)))
         }
@@ -98,14 +102,22 @@ impl PushHead {
         let command = parts.next().unwrap_or_default();
         if let Some(capabilities) = parts.next() {
             let text = String::from_utf8_lossy(capabilities);
-            self.capabilities.extend(text.split_ascii_whitespace().map(str::to_owned));
+            self.capabilities
+                .extend(text.split_ascii_whitespace().map(str::to_owned));
         }
-        let text = std::str::from_utf8(command).map_err(|_| PacketError::BadCommand)?.trim_end_matches('\n');
+        let text = std::str::from_utf8(command)
+            .map_err(|_| PacketError::BadCommand)?
+            .trim_end_matches('\n');
         if text.starts_with("shallow ") {
             return Ok(());
         }
         let mut fields = text.splitn(3, ' ');
-        let mut oid = || fields.next().filter(|oid| super::repository::is_oid(oid)).map(str::to_owned);
+        let mut oid = || {
+            fields
+                .next()
+                .filter(|oid| super::repository::is_oid(oid))
+                .map(str::to_owned)
+        };
         let (before, after) = (oid(), oid());
         let (Some(before), Some(after), Some(name)) = (before, after, fields.next()) else {
             return Err(PacketError::BadCommand);
@@ -113,12 +125,18 @@ impl PushHead {
         if self.commands.len() >= COMMANDS_MAX {
             return Err(PacketError::TooMany(COMMANDS_MAX));
         }
-        self.commands.push(RefCommand { before, after, name: name.to_owned() });
+        self.commands.push(RefCommand {
+            before,
+            after,
+            name: name.to_owned(),
+        });
         Ok(())
     }
 
     fn option(&mut self, data: &[u8]) -> Result<(), PacketError> {
-        let text = std::str::from_utf8(data).map_err(|_| PacketError::BadOption)?.trim_end_matches('\n');
+        let text = std::str::from_utf8(data)
+            .map_err(|_| PacketError::BadOption)?
+            .trim_end_matches('\n');
         let bad = text.len() > OPTION_BYTES_MAX || text.chars().any(|c| c.is_control() || c == ';');
         if bad || self.options.len() >= OPTIONS_MAX {
             return Err(PacketError::BadOption);
@@ -130,7 +148,10 @@ impl PushHead {
     /// The commands whose refs we do not take, with the reason.
     pub fn refused(&self) -> Vec<(&RefCommand, String)> {
         let bad = |command: &RefCommand| RefName::parse(&command.name).err().map(|error| error.to_string());
-        self.commands.iter().filter_map(|command| Some((command, bad(command)?))).collect()
+        self.commands
+            .iter()
+            .filter_map(|command| Some((command, bad(command)?)))
+            .collect()
     }
 }
 
@@ -163,7 +184,11 @@ mod tests {
     fn body(lines: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();
         for line in lines {
-            if line.is_empty() { out.extend_from_slice(b"0000") } else { write_line(&mut out, line.as_bytes()) }
+            if line.is_empty() {
+                out.extend_from_slice(b"0000")
+            } else {
+                write_line(&mut out, line.as_bytes())
+            }
         }
         out
     }
@@ -179,7 +204,14 @@ mod tests {
         let head = PushHead::read(&bytes).unwrap().unwrap();
         assert!(head.has("side-band-64k"));
         assert_eq!(head.options, ["ci.skip"]);
-        assert_eq!(head.commands[0], RefCommand { before: A.into(), after: B.into(), name: "refs/heads/main".into() });
+        assert_eq!(
+            head.commands[0],
+            RefCommand {
+                before: A.into(),
+                after: B.into(),
+                name: "refs/heads/main".into()
+            }
+        );
         assert_eq!(head.refused().len(), 1);
     }
 
@@ -189,9 +221,18 @@ mod tests {
             (vec!["x"], PacketError::BadCommand),
             (vec!["zz zz refs/heads/a"], PacketError::BadCommand),
             (vec![&*format!("{A} {B}")], PacketError::BadCommand),
-            (vec![&*format!("{A} {B} r\0push-options"), "", "a\nb=c", ""], PacketError::BadOption),
-            (vec![&*format!("{A} {B} r\0push-options"), "", "a;b", ""], PacketError::BadOption),
-            (vec![&*format!("{A} {B} r\0push-options"), "", &"x".repeat(2000), ""], PacketError::BadOption),
+            (
+                vec![&*format!("{A} {B} r\0push-options"), "", "a\nb=c", ""],
+                PacketError::BadOption,
+            ),
+            (
+                vec![&*format!("{A} {B} r\0push-options"), "", "a;b", ""],
+                PacketError::BadOption,
+            ),
+            (
+                vec![&*format!("{A} {B} r\0push-options"), "", &"x".repeat(2000), ""],
+                PacketError::BadOption,
+            ),
         ] {
             assert_eq!(PushHead::read(&body(&lines)), Err(expected), "{lines:?}");
         }
@@ -209,6 +250,9 @@ mod tests {
             assert!(data.len() < 1000);
             text.extend_from_slice(&data[1..]);
         }
-        assert_eq!(String::from_utf8(text).unwrap(), format!("{}\n\nend\n", "x".repeat(2000)));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!("{}\n\nend\n", "x".repeat(2000))
+        );
     }
 }

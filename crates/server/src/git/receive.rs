@@ -47,7 +47,9 @@ pub(super) async fn receive(
     let whole = matches!(end, Ok(Ok(())));
     let message = conclude(app, project, who).await;
     if !whole {
-        let _ = sender.send(Err(std::io::Error::other("git receive-pack ended early"))).await;
+        let _ = sender
+            .send(Err(std::io::Error::other("git receive-pack ended early")))
+            .await;
         return;
     }
     if banded {
@@ -83,7 +85,10 @@ fn refusal(head: &PushHead) -> Option<Vec<u8>> {
     let mut report = Vec::new();
     write_line(&mut report, b"unpack ok\n");
     for command in &head.commands {
-        let reason = refused.iter().find(|(r, _)| *r == command).map(|(_, reason)| reason.as_str());
+        let reason = refused
+            .iter()
+            .find(|(r, _)| *r == command)
+            .map(|(_, reason)| reason.as_str());
         let reason = reason.unwrap_or("another ref of this push was refused");
         write_line(&mut report, format!("ng {} {reason}\n", command.name).as_bytes());
     }
@@ -132,7 +137,8 @@ async fn pass_to_git(
         }
         Ok(())
     };
-    let (_, drained): (std::io::Result<()>, std::io::Result<()>) = tokio::join!(feed(body, stdin, begun), drain);
+    let (_, drained): (std::io::Result<()>, std::io::Result<()>) =
+        tokio::join!(feed(body, stdin, begun), drain);
     child.wait().await?;
     drained
 }

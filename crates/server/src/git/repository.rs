@@ -71,7 +71,9 @@ impl Repositories {
     /// The repository of a project. Named by number, so that no name from outside is ever a path.
     #[must_use]
     pub fn of(&self, project: &Project) -> Repository {
-        Repository { path: self.directory.join(format!("{}.git", project.id)) }
+        Repository {
+            path: self.directory.join(format!("{}.git", project.id)),
+        }
     }
 }
 
@@ -91,10 +93,31 @@ pub fn git(directory: &Path) -> Command {
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_DIR", directory)
         .current_dir(directory)
-        .args(["-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"])
-        .args(["-c", "protocol.allow=never", "-c", "transfer.fsckObjects=true", "-c", "core.quotePath=false"])
+        .args([
+            "-c",
+            "safe.directory=*",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.fsmonitor=false",
+        ])
+        .args([
+            "-c",
+            "protocol.allow=never",
+            "-c",
+            "transfer.fsckObjects=true",
+            "-c",
+            "core.quotePath=false",
+        ])
         // What lies in the data directory must survive a power cut like the database does.
-        .args(["-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "receive.autogc=false"])
+        .args([
+            "-c",
+            "core.fsync=all",
+            "-c",
+            "gc.auto=0",
+            "-c",
+            "receive.autogc=false",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -110,22 +133,47 @@ impl Repository {
 
     /// Makes the repository if it is not there.
     pub async fn create(&self, default_branch: &str) -> Result<(), GitError> {
-        tokio::fs::create_dir_all(&self.path).await.map_err(GitError::Start)?;
+        tokio::fs::create_dir_all(&self.path)
+            .await
+            .map_err(GitError::Start)?;
         let head = format!("--initial-branch={default_branch}");
-        self.read(&["init", "--quiet", "--bare", "--template=", &head]).await?;
+        self.read(&["init", "--quiet", "--bare", "--template=", &head])
+            .await?;
         Ok(())
     }
 
+    /// The same, without asking git where it is there.
+    pub async fn create_if_missing(&self, default_branch: &str) -> Result<(), GitError> {
+        let there = tokio::fs::try_exists(self.path.join("HEAD"))
+            .await
+            .unwrap_or_default();
+        if there {
+            Ok(())
+        } else {
+            self.create(default_branch).await
+        }
+    }
+
     pub async fn set_head(&self, branch: &str) -> Result<(), GitError> {
-        self.read(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
+        self.read(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])
+            .await?;
         Ok(())
     }
 
     /// Branches and tags with what they point at.
     pub async fn refs(&self) -> Result<BTreeMap<String, String>, GitError> {
-        let text = self.text(&["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"]).await?;
+        let text = self
+            .text(&[
+                "for-each-ref",
+                "--format=%(objectname) %(refname)",
+                "refs/heads",
+                "refs/tags",
+            ])
+            .await?;
         let refs = text.lines().filter_map(|line| line.split_once(' '));
-        Ok(refs.map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect())
+        Ok(refs
+            .map(|(oid, name)| (name.to_owned(), oid.to_owned()))
+            .collect())
     }
 
     /// The commit behind a ref or a (whole) object id; none where there is none.
@@ -135,7 +183,10 @@ impl Repository {
             return Ok(None);
         }
         let peeled = format!("{revision}^{{commit}}");
-        match self.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled]).await {
+        match self
+            .text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled])
+            .await
+        {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(GitError::Failed { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -144,7 +195,16 @@ impl Repository {
 
     pub async fn commit(&self, sha: &str) -> Result<Commit, GitError> {
         const FORMAT: &str = "--format=%H%x00%T%x00%an%x00%ae%x00%cn%x00%ce%x00%cI%x00%B";
-        let text = self.text(&["log", "-1", "--no-show-signature", FORMAT, "--end-of-options", sha]).await?;
+        let text = self
+            .text(&[
+                "log",
+                "-1",
+                "--no-show-signature",
+                FORMAT,
+                "--end-of-options",
+                sha,
+            ])
+            .await?;
         let mut fields = text.trim_end_matches('\n').splitn(8, '\0').map(str::to_owned);
         let mut next = || fields.next().ok_or(GitError::Unreadable);
         Ok(Commit {
@@ -160,7 +220,12 @@ impl Repository {
     }
 
     /// Commits of a push that `before` does not have, the oldest first, at most `limit`, the newest of them.
-    pub async fn commits_between(&self, before: Option<&str>, after: &str, limit: usize) -> Result<Vec<Commit>, GitError> {
+    pub async fn commits_between(
+        &self,
+        before: Option<&str>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Commit>, GitError> {
         let count = format!("--max-count={limit}");
         let mut arguments = vec!["rev-list", &count, after];
         let not = before.map(|before| format!("^{before}"));
@@ -175,7 +240,10 @@ impl Repository {
     }
 
     pub async fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, GitError> {
-        match self.read(&["merge-base", "--is-ancestor", "--end-of-options", older, newer]).await {
+        match self
+            .read(&["merge-base", "--is-ancestor", "--end-of-options", older, newer])
+            .await
+        {
             Ok(_) => Ok(true),
             Err(GitError::Failed { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -184,25 +252,48 @@ impl Repository {
 
     /// The paths that differ; none where they are too many to look at.
     pub async fn changed_paths(&self, before: &str, after: &str) -> Result<Option<Vec<String>>, GitError> {
-        let arguments = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options", before, after];
+        let arguments = [
+            "diff-tree",
+            "-r",
+            "-z",
+            "--name-only",
+            "--no-renames",
+            "--end-of-options",
+            before,
+            after,
+        ];
         let text = self.text(&arguments).await?;
-        let paths: Vec<String> = text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
+        let paths: Vec<String> = text
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+            .collect();
         Ok((paths.len() <= CHANGED_PATHS_MAX).then_some(paths))
     }
 
     /// The paths of all files of a commit, of a root commit's push; none where they are too many.
     pub async fn all_paths(&self, commit: &str) -> Result<Option<Vec<String>>, GitError> {
-        let text = self.text(&["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]).await?;
-        let paths: Vec<String> = text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
+        let text = self
+            .text(&["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit])
+            .await?;
+        let paths: Vec<String> = text
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+            .collect();
         Ok((paths.len() <= CHANGED_PATHS_MAX).then_some(paths))
     }
 
     /// The workflow files of a commit, by path: `.yml` and `.yaml` directly under `.github/workflows`.
     pub async fn workflow_files(&self, commit: &str) -> Result<BTreeMap<String, String>, GitError> {
-        let listed = self.text(&["ls-tree", "-z", "--full-tree", commit, ".github/workflows/"]).await?;
+        let listed = self
+            .text(&["ls-tree", "-z", "--full-tree", commit, ".github/workflows/"])
+            .await?;
         let mut files = BTreeMap::new();
         for entry in listed.split('\0') {
-            let Some((head, path)) = entry.split_once('\t') else { continue };
+            let Some((head, path)) = entry.split_once('\t') else {
+                continue;
+            };
             let mut head = head.split(' ');
             let (mode, oid) = (head.next().unwrap_or_default(), head.nth(1).unwrap_or_default());
             let regular = mode.starts_with("100");
@@ -217,7 +308,10 @@ impl Repository {
 
     /// A file at a commit; none where there is no such file.
     pub async fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
-        match self.read(&["cat-file", "blob", &format!("{commit}:{path}")]).await {
+        match self
+            .read(&["cat-file", "blob", &format!("{commit}:{path}")])
+            .await
+        {
             Ok(bytes) => Ok(Some(bytes)),
             Err(GitError::Failed { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -231,12 +325,21 @@ impl Repository {
     async fn read(&self, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
         let command = || arguments.first().copied().unwrap_or_default().to_owned();
         let output = timeout(READ_TIME, git(&self.path).args(arguments).output()).await;
-        let output = output.map_err(|_| GitError::TooLong { command: command() })?.map_err(GitError::Start)?;
+        let output = output
+            .map_err(|_| GitError::TooLong { command: command() })?
+            .map_err(GitError::Start)?;
         if output.status.success() {
             return Ok(output.stdout);
         }
-        let message = String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect();
-        Err(GitError::Failed { command: command(), message })
+        let message = String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .chars()
+            .take(500)
+            .collect();
+        Err(GitError::Failed {
+            command: command(),
+            message,
+        })
     }
 }
 

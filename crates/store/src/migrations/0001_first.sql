@@ -233,7 +233,7 @@ CREATE TABLE artifacts (
     digest TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    UNIQUE (run_id, name)
+    UNIQUE (run_id, attempt, name)
 );
 CREATE INDEX artifacts_digest ON artifacts (digest);
 
