@@ -456,9 +456,12 @@ pub struct Rules {
     /// Names of tokens whose holders may approve; empty for nobody has to.
     #[serde(default)]
     pub reviewers: Vec<String>,
-    /// Who started a run may not approve it.
+    /// How many of the reviewers must approve; 0 counts as 1.
     #[serde(default)]
-    pub prevent_self_review: bool,
+    pub approvals: u32,
+    /// Who started a run may approve it too.
+    #[serde(default)]
+    pub self_approval: bool,
     /// How long a run waits before it goes on by itself, in seconds.
     #[serde(default)]
     pub wait_timer_s: u64,

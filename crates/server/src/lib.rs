@@ -1,1 +1,26 @@
 //! The control plane: use cases, drivers, REST, git over HTTP.
+//!
+//! Owns the database and decides who may do what. It never holds a pipe, a socket or a child that traffic depends
+//! on, and formats nothing for people but what git clients are shown.
+
+mod answer;
+mod app;
+mod auth;
+mod blob;
+pub mod clock;
+mod config;
+pub mod driver;
+mod error;
+mod event;
+mod git;
+mod name;
+mod render;
+mod rest;
+mod runner;
+mod secrets;
+mod serve;
+mod task;
+mod workflows;
+
+pub use config::{Config, Retention};
+pub use serve::{ServeError, Server, serve, serve_with_clock};

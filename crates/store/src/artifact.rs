@@ -20,7 +20,7 @@ record! {
 }
 
 impl Connection {
-    /// [`crate::StoreError::Exists`] where the run has an artifact of that name. The id given is not looked at.
+    /// [`crate::StoreError::Exists`] where this attempt of the run has an artifact of that name. The id given is not looked at.
     pub async fn add_artifact(&mut self, artifact: &Artifact) -> Result<i64> {
         let id = self.next_number("artifact").await?;
         sqlx::query(
@@ -49,16 +49,24 @@ impl Connection {
             .await?)
     }
 
-    pub async fn artifact_named(&mut self, run: i64, name: &str) -> Result<Option<Artifact>> {
-        let row = sqlx::query_as("SELECT * FROM artifacts WHERE run_id = $1 AND name = $2")
+    pub async fn artifact_named(&mut self, run: i64, attempt: i64, name: &str) -> Result<Option<Artifact>> {
+        let row = sqlx::query_as("SELECT * FROM artifacts WHERE run_id = $1 AND attempt = $2 AND name = $3");
+        Ok(row
             .bind(run)
-            .bind(name);
-        Ok(row.fetch_optional(&mut self.inner).await?)
+            .bind(attempt)
+            .bind(name)
+            .fetch_optional(&mut self.inner)
+            .await?)
     }
 
+    /// Those of a run, of each name the one of the latest attempt.
     pub async fn artifacts(&mut self, run: i64) -> Result<Vec<Artifact>> {
-        let rows = sqlx::query_as("SELECT * FROM artifacts WHERE run_id = $1 ORDER BY id").bind(run);
-        Ok(rows.fetch_all(&mut self.inner).await?)
+        let rows = sqlx::query_as(
+            "SELECT * FROM artifacts a WHERE run_id = $1 AND NOT EXISTS
+                 (SELECT 1 FROM artifacts b WHERE b.run_id = $1 AND b.name = a.name AND b.attempt > a.attempt)
+             ORDER BY id",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
     }
 
     pub async fn delete_artifact(&mut self, id: i64) -> Result<()> {

@@ -38,7 +38,104 @@ record! {
     }
 }
 
+record! {
+    /// A job that asked for its environment.
+    pub struct Wait {
+        pub job_id: i64,
+        pub run_id: i64,
+        pub project_id: i64,
+        pub environment: String,
+        pub asked_at: i64,
+        /// `waiting`, `granted` or `refused`.
+        pub status: String,
+        pub reason: String,
+        /// When to ask again though nothing else happened.
+        pub again_at: Option<i64>,
+    }
+}
+
 impl Connection {
+    /// Adds a wait. One that is there stays as it is.
+    pub async fn add_wait(
+        &mut self,
+        job: i64,
+        run: i64,
+        project: i64,
+        environment: &str,
+        now: i64,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO waits (job_id, run_id, project_id, environment, asked_at, status, reason)
+             VALUES ($1, $2, $3, $4, $5, 'waiting', '') ON CONFLICT DO NOTHING",
+        )
+        .bind(job)
+        .bind(run)
+        .bind(project)
+        .bind(environment)
+        .bind(now)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn wait(&mut self, job: i64) -> Result<Option<Wait>> {
+        Ok(sqlx::query_as("SELECT * FROM waits WHERE job_id = $1")
+            .bind(job)
+            .fetch_optional(&mut self.inner)
+            .await?)
+    }
+
+    /// Jobs that wait for an environment, the oldest first.
+    pub async fn waits(&mut self, project: i64, environment: &str) -> Result<Vec<Wait>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM waits WHERE project_id = $1 AND environment = $2 AND status = 'waiting' ORDER BY job_id",
+        );
+        Ok(rows
+            .bind(project)
+            .bind(environment)
+            .fetch_all(&mut self.inner)
+            .await?)
+    }
+
+    pub async fn set_wait(
+        &mut self,
+        job: i64,
+        status: &str,
+        reason: &str,
+        again_at: Option<i64>,
+    ) -> Result<()> {
+        let statement =
+            sqlx::query("UPDATE waits SET status = $2, reason = $3, again_at = $4 WHERE job_id = $1");
+        statement
+            .bind(job)
+            .bind(status)
+            .bind(reason)
+            .bind(again_at)
+            .execute(&mut self.inner)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn delete_wait(&mut self, job: i64) -> Result<()> {
+        sqlx::query("DELETE FROM waits WHERE job_id = $1")
+            .bind(job)
+            .execute(&mut self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Waits that are to be looked at again.
+    pub async fn due_waits(&mut self, now: i64) -> Result<Vec<Wait>> {
+        let rows =
+            sqlx::query_as("SELECT * FROM waits WHERE again_at <= $1 ORDER BY again_at LIMIT 100").bind(now);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn next_wait(&mut self) -> Result<Option<i64>> {
+        let row = sqlx::query_scalar("SELECT MIN(again_at) FROM waits WHERE again_at IS NOT NULL");
+        Ok(row.fetch_one(&mut self.inner).await?)
+    }
+
     /// The environment of that name; made, without rules, if it is new.
     pub async fn touch_environment(&mut self, project: i64, name: &str, now: i64) -> Result<Environment> {
         sqlx::query(

@@ -125,6 +125,27 @@ impl Connection {
         Ok(rows)
     }
 
+    /// Stores a machine's state without its event: for machines whose history nobody asks for.
+    pub async fn put_machine(
+        &mut self,
+        kind: &str,
+        id: i64,
+        state: &str,
+        deadline: Option<i64>,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO machines (kind, id, state, version, deadline, effects, done) VALUES ($1, $2, $3, 1, $4, 0, 0)
+             ON CONFLICT (kind, id) DO UPDATE SET state = $3, version = machines.version + 1, deadline = $4",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(state)
+        .bind(deadline)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Every effect that was decided and is not known to be done, in the order of each machine.
     pub async fn open_effects(&mut self) -> Result<Vec<EffectRow>> {
         let rows =

@@ -212,6 +212,13 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    pub async fn workflow(&mut self, id: i64) -> Result<Option<Workflow>> {
+        Ok(sqlx::query_as("SELECT * FROM workflows WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut self.inner)
+            .await?)
+    }
+
     pub async fn set_workflow_enabled(&mut self, id: i64, enabled: bool) -> Result<()> {
         let statement = sqlx::query("UPDATE workflows SET enabled = $2 WHERE id = $1");
         statement

@@ -24,8 +24,6 @@ record! {
         pub runner: String,
         pub slot: i64,
         pub instance: String,
-        /// When the lease ends, unless it is renewed.
-        pub expires_at: Option<i64>,
         pub cancel: i64,
         pub cancel_reason: String,
         /// The number of the runner's next report.
@@ -111,34 +109,33 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
-    /// Gives a waiting job to a slot under a new fence. None if it does not wait any more.
-    pub async fn offer_job(&mut self, job: i64, to: Holder<'_>, expires_at: i64) -> Result<Option<i64>> {
-        let row = sqlx::query_scalar(
-            "UPDATE queue SET status = 'offered', fence = fence + 1, runner = $2, slot = $3, instance = $4,
-                              expires_at = $5, next_report = 0
-             WHERE job_id = $1 AND status = 'waiting' RETURNING fence",
+    /// Gives a waiting job to a slot under its lease's fence. False if it does not wait any more.
+    pub async fn offer_job(&mut self, job: i64, to: Holder<'_>, fence: i64) -> Result<bool> {
+        let statement = sqlx::query(
+            "UPDATE queue SET status = 'offered', fence = $5, runner = $2, slot = $3, instance = $4, next_report = 0
+             WHERE job_id = $1 AND status = 'waiting' AND fence < $5",
         );
-        let row = row
+        let statement = statement
             .bind(job)
             .bind(to.runner)
             .bind(to.slot)
             .bind(to.instance)
-            .bind(expires_at);
-        Ok(row.fetch_optional(&mut self.inner).await?)
+            .bind(fence);
+        Ok(statement.execute(&mut self.inner).await?.rows_affected() == 1)
     }
 
-    /// Acknowledges or renews a lease. False where the fence is not the present one.
-    pub async fn hold_job(&mut self, job: i64, fence: i64, expires_at: i64) -> Result<bool> {
+    /// The job's holder has accepted it. False where the fence is not the present one.
+    pub async fn hold_job(&mut self, job: i64, fence: i64) -> Result<bool> {
         let statement = sqlx::query(
-            "UPDATE queue SET status = 'held', expires_at = $3 WHERE job_id = $1 AND fence = $2 AND status <> 'waiting'",
+            "UPDATE queue SET status = 'held' WHERE job_id = $1 AND fence = $2 AND status <> 'waiting'",
         );
-        let end = statement
+        Ok(statement
             .bind(job)
             .bind(fence)
-            .bind(expires_at)
             .execute(&mut self.inner)
-            .await?;
-        Ok(end.rows_affected() == 1)
+            .await?
+            .rows_affected()
+            == 1)
     }
 
     /// Takes a job out of the queue.
@@ -161,17 +158,6 @@ impl Connection {
         let statement = sqlx::query("UPDATE queue SET next_report = $2 WHERE job_id = $1");
         statement.bind(job).bind(next).execute(&mut self.inner).await?;
         Ok(())
-    }
-
-    /// Leases that have run out.
-    pub async fn expired_leases(&mut self, now: i64) -> Result<Vec<QueuedJob>> {
-        let rows = sqlx::query_as("SELECT * FROM queue WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100");
-        Ok(rows.bind(now).fetch_all(&mut self.inner).await?)
-    }
-
-    pub async fn next_expiry(&mut self) -> Result<Option<i64>> {
-        let row = sqlx::query_scalar("SELECT MIN(expires_at) FROM queue WHERE expires_at IS NOT NULL");
-        Ok(row.fetch_one(&mut self.inner).await?)
     }
 
     /// Adds a runner or gives its place to a new instance of it; its drain ends.

@@ -59,6 +59,8 @@ record! {
         pub log_missing_from: Option<i64>,
         pub log_missing_to: Option<i64>,
         pub log_archived: i64,
+        /// The fence under which the result came.
+        pub result_fence: Option<i64>,
     }
 }
 
@@ -190,6 +192,22 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    /// How many runs of a project are not over, by status.
+    pub async fn open_run_counts(&mut self, project: i64) -> Result<Vec<(String, i64)>> {
+        let rows = sqlx::query_as(
+            "SELECT status, COUNT(*) FROM runs WHERE conclusion IS NULL AND project_id = $1 GROUP BY status",
+        );
+        Ok(rows.bind(project).fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn run_has_release(&mut self, run: i64) -> Result<bool> {
+        let row: Option<i64> = sqlx::query_scalar("SELECT id FROM releases WHERE run_id = $1 LIMIT 1")
+            .bind(run)
+            .fetch_optional(&mut self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+
     pub async fn open_runs(&mut self) -> Result<Vec<i64>> {
         let rows = sqlx::query_scalar("SELECT id FROM runs WHERE conclusion IS NULL ORDER BY id");
         Ok(rows.fetch_all(&mut self.inner).await?)
@@ -246,15 +264,22 @@ impl Connection {
         Ok(())
     }
 
-    /// How a job's log ended: its lines, and the range of them that never came.
-    pub async fn set_log_end(&mut self, job: i64, lines: i64, missing: Option<(i64, i64)>) -> Result<()> {
+    /// How a job ended on its runner: under which fence, how many lines its log has, and which of them never came.
+    pub async fn set_log_end(
+        &mut self,
+        job: i64,
+        fence: i64,
+        lines: i64,
+        missing: Option<(i64, i64)>,
+    ) -> Result<()> {
         sqlx::query(
-            "UPDATE jobs SET log_lines = $2, log_missing_from = $3, log_missing_to = $4 WHERE id = $1",
+            "UPDATE jobs SET log_lines = $2, log_missing_from = $3, log_missing_to = $4, result_fence = $5 WHERE id = $1",
         )
         .bind(job)
         .bind(lines)
         .bind(missing.map(|m| m.0))
         .bind(missing.map(|m| m.1))
+        .bind(fence)
         .execute(&mut self.inner)
         .await?;
         Ok(())
@@ -342,6 +367,30 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    /// All steps of a run's jobs, of every attempt.
+    pub async fn steps_of_run(&mut self, run: i64) -> Result<Vec<Step>> {
+        let rows = sqlx::query_as(
+            "SELECT s.* FROM steps s JOIN jobs j ON j.id = s.job_id WHERE j.run_id = $1 ORDER BY s.job_id, s.step",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
+    /// All annotations of a run's jobs, each with its job, as JSON.
+    pub async fn annotations_of_run(&mut self, run: i64) -> Result<Vec<(i64, String)>> {
+        let rows = sqlx::query_as(
+            "SELECT a.job_id, a.annotation FROM annotations a JOIN jobs j ON j.id = a.job_id
+             WHERE j.run_id = $1 ORDER BY a.job_id, a.seq",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
+    pub async fn summaries_of_run(&mut self, run: i64) -> Result<Vec<Summary>> {
+        let rows = sqlx::query_as(
+            "SELECT s.* FROM summaries s JOIN jobs j ON j.id = s.job_id WHERE j.run_id = $1 ORDER BY s.job_id, s.step",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
     /// Takes a run away with all that hangs on it but its logs and blobs, which are the caller's to remove.
     pub async fn delete_run(&mut self, id: i64) -> Result<()> {
         for statement in [
@@ -350,6 +399,7 @@ impl Connection {
             "DELETE FROM summaries WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM tokens WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM queue WHERE run_id = $1",
+            "DELETE FROM waits WHERE run_id = $1",
             "DELETE FROM artifacts WHERE run_id = $1",
             "DELETE FROM jobs WHERE run_id = $1",
             "DELETE FROM runs WHERE id = $1",

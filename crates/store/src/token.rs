@@ -62,6 +62,17 @@ impl Connection {
         Ok(row.bind(hash).bind(now).fetch_optional(&mut self.inner).await?)
     }
 
+    pub async fn token_is_good(&mut self, id: i64, now: i64) -> Result<bool> {
+        let row: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM tokens WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        )
+        .bind(id)
+        .bind(now)
+        .fetch_optional(&mut self.inner)
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// People's and runners' tokens, the newest first.
     pub async fn tokens(&mut self) -> Result<Vec<Token>> {
         let rows = sqlx::query_as("SELECT * FROM tokens WHERE job_id IS NULL ORDER BY id DESC LIMIT 1000");

@@ -50,6 +50,7 @@ pub struct Logs {
     directory: PathBuf,
     bytes_max: u64,
     active: Mutex<HashMap<i64, Arc<ActiveLog>>>,
+    appended: watch::Sender<u64>,
 }
 
 impl Logs {
@@ -63,6 +64,7 @@ impl Logs {
             directory: directory.to_owned(),
             bytes_max,
             active: Mutex::default(),
+            appended: watch::channel(0).0,
         })
     }
 
@@ -76,7 +78,15 @@ impl Logs {
     pub async fn append_all(&self, job: i64, pieces: Vec<LogPiece>) -> Result<u64> {
         let log = self.active_log(job, true)?.ok_or_else(|| damaged(job))?;
         let bytes_max = self.bytes_max;
-        blocking(move || log.append(job, &pieces, bytes_max)).await
+        let next = blocking(move || log.append(job, &pieces, bytes_max)).await;
+        self.appended.send_modify(|n| *n = n.wrapping_add(1));
+        next
+    }
+
+    /// Rises whenever any log has grown.
+    #[must_use]
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.subscribe()
     }
 
     /// Lines from `from` on, of one step if it is given, at most about [`READ_BYTES_MAX`]; and the line to go on from.

@@ -138,8 +138,11 @@ CREATE TABLE jobs (
     log_lines BIGINT,
     log_missing_from BIGINT,
     log_missing_to BIGINT,
-    log_archived BIGINT NOT NULL
+    log_archived BIGINT NOT NULL,
+    -- The fence under which the result came.
+    result_fence BIGINT
 );
+CREATE INDEX jobs_unarchived ON jobs (id) WHERE conclusion IS NOT NULL AND log_archived = 0;
 CREATE INDEX jobs_run ON jobs (run_id, id);
 
 CREATE TABLE steps (
@@ -198,13 +201,26 @@ CREATE TABLE queue (
     runner TEXT NOT NULL,
     slot BIGINT NOT NULL,
     instance TEXT NOT NULL,
-    expires_at BIGINT,
     cancel BIGINT NOT NULL,
     cancel_reason TEXT NOT NULL,
     next_report BIGINT NOT NULL
 );
 CREATE INDEX queue_waiting ON queue (queued_at, job_id) WHERE status = 'waiting';
-CREATE INDEX queue_expiry ON queue (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Jobs that wait for their environment, or have its word.
+CREATE TABLE waits (
+    job_id BIGINT PRIMARY KEY,
+    run_id BIGINT NOT NULL,
+    project_id BIGINT NOT NULL,
+    environment TEXT NOT NULL,
+    asked_at BIGINT NOT NULL,
+    -- waiting, granted, refused
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    again_at BIGINT
+);
+CREATE INDEX waits_environment ON waits (project_id, environment) WHERE status = 'waiting';
+CREATE INDEX waits_again ON waits (again_at) WHERE again_at IS NOT NULL;
 
 CREATE TABLE artifacts (
     id BIGINT PRIMARY KEY,
@@ -217,7 +233,7 @@ CREATE TABLE artifacts (
     digest TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    UNIQUE (run_id, name)
+    UNIQUE (run_id, attempt, name)
 );
 CREATE INDEX artifacts_digest ON artifacts (digest);
 

@@ -1,0 +1,63 @@
+//! What every request can reach.
+
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::error::{AppError, AppResult};
+use crate::git::Repositories;
+use pilotage_store::{Project, Store};
+use pilotage_trust::seal::KeyRing;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+pub struct App {
+    pub store: Arc<Store>,
+    pub driver: Arc<Driver>,
+    pub clock: Arc<Clock>,
+    pub repositories: Repositories,
+    pub keys: KeyRing,
+    /// Where people and programs reach the server: `http://localhost:7070`, without a slash at the end.
+    pub url: String,
+    pub data: PathBuf,
+    pub started_at: i64,
+    /// When each runner was last heard of. Shown to people; nothing is decided by it.
+    pub seen: Mutex<HashMap<i64, i64>>,
+    /// Becomes true when the server goes down: long answers end then.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// Takes note that a runner was heard of.
+    pub fn seen(&self, runner: i64) {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(runner, self.now());
+    }
+
+    pub async fn project(&self, owner: &str, name: &str) -> AppResult<Project> {
+        let found = self.store.read().await?.project(owner, name).await?;
+        found.ok_or_else(|| {
+            AppError::not_found(format!(
+                "project {}",
+                crate::name::shown(&format!("{owner}/{name}"))
+            ))
+        })
+    }
+
+    #[must_use]
+    pub fn git_url(&self, project: &Project) -> String {
+        format!("{}/{}.git", self.url, project.path())
+    }
+
+    #[must_use]
+    pub fn run_url(&self, project: &Project, run: i64) -> String {
+        format!("{}/{}/runs/{run}", self.url, project.path())
+    }
+}

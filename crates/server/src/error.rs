@@ -1,0 +1,122 @@
+//! What a request is refused with: a status, what is wrong, and what to do next.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pilotage_api::rest::{Diagnostic, Problem};
+use pilotage_store::StoreError;
+
+/// A refusal, on its way to being a [`Problem`].
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct AppError {
+    pub status: StatusCode,
+    pub detail: String,
+    pub advice: Option<String>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+pub type AppResult<T> = Result<T, AppError>;
+
+impl AppError {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            advice: None,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// It is not there, or not yours to see: both look the same.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
+    }
+
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    pub fn forbidden(scope: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("this token lacks the scope `{scope}`"),
+        )
+        .advice("ask an administrator for a token that has it")
+    }
+
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "no valid token was given")
+            .advice("set PILOTAGE_TOKEN, or give the token as the password to git")
+    }
+
+    /// A fault of ours: logged here once, told without its insides.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        log("a request failed by a fault of the server", error);
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server failed; its log says why",
+        )
+    }
+}
+
+/// Logs what failed with all its causes, once, where it is handled.
+pub fn log(what: &str, error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(" / caused by: ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(error = %text, "{what}: {text}");
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down"),
+            StoreError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::error!("the disk of the data directory is full");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full")
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("refused").to_owned();
+        let problem = Problem {
+            status: self.status.as_u16(),
+            title,
+            detail: self.detail,
+            advice: self.advice,
+            diagnostics: self.diagnostics,
+        };
+        let mut response = (self.status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"pilotage\""),
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,36 @@
+//! `/api/v1`, as `pilotage_api::rest` describes it: one file for each noun.
+//!
+//! Each handler begins by asking what this token may; each change is written to the audit log with it.
+
+mod artifact;
+mod audit;
+mod environment;
+mod event;
+mod log;
+mod project;
+mod run;
+mod runner;
+mod secret;
+mod status;
+mod token;
+mod workflow;
+
+use crate::app::App;
+use axum::Router;
+use std::sync::Arc;
+
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .merge(artifact::routes())
+        .merge(audit::routes())
+        .merge(environment::routes())
+        .merge(event::routes())
+        .merge(log::routes())
+        .merge(project::routes())
+        .merge(run::routes())
+        .merge(runner::routes())
+        .merge(secret::routes())
+        .merge(status::routes())
+        .merge(token::routes())
+        .merge(workflow::routes())
+}

@@ -1,0 +1,213 @@
+//! How things stand: for `pilotage status` and `pilotage doctor`.
+
+use super::run;
+use super::runner;
+use super::token::by_path;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::AppResult;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use pilotage_api::rest::{self, Fact, ProjectStatus, Status};
+use pilotage_engine::ids::{JobId, ProjectId};
+use pilotage_engine::queue::{self, WaitingJob};
+use pilotage_engine::time::Timestamp;
+use pilotage_store::{Project, RunFilter};
+use pilotage_trust::token::Scope;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+/// How many waiting jobs are explained.
+const WAITING_MAX: i64 = 1000;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/status", get(status))
+        .route("/doctor", get(doctor))
+}
+
+#[derive(serde::Deserialize)]
+struct Only {
+    project: Option<String>,
+}
+
+async fn status(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    Query(only): Query<Only>,
+) -> AppResult<Json<Status>> {
+    let projects = match only.project {
+        Some(path) => {
+            let project = by_path(&app, &path).await?;
+            who.demand(Scope::Read, &project)?;
+            vec![project]
+        }
+        None => app.store.read().await?.projects().await?,
+    };
+    let runners: Vec<queue::Runner> = runner::all(&app)
+        .await?
+        .into_iter()
+        .map(|(_, runner)| runner)
+        .collect();
+    let mut out = Vec::new();
+    for project in projects
+        .iter()
+        .filter(|project| who.demand(Scope::Read, project).is_ok())
+    {
+        out.push(project_status(&app, project, &runners).await?);
+    }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Json(Status {
+        version,
+        started_at: app.started_at,
+        projects: out,
+    }))
+}
+
+async fn project_status(app: &App, project: &Project, runners: &[queue::Runner]) -> AppResult<ProjectStatus> {
+    let mut c = app.store.read().await?;
+    let (mut running, mut queued, mut waiting_for) = (0, 0, Vec::new());
+    for (status, count) in c.open_run_counts(project.id).await? {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if status == "in_progress" {
+            running += count
+        } else {
+            queued += count
+        }
+    }
+    for job in c
+        .waiting_jobs(WAITING_MAX)
+        .await?
+        .into_iter()
+        .filter(|job| job.project_id == project.id)
+    {
+        let waiting = WaitingJob {
+            job: JobId(job.job_id),
+            project: ProjectId(job.project_id),
+            queued_at: Timestamp(job.queued_at),
+            labels: serde_json::from_str(&job.labels).unwrap_or_default(),
+            group: None,
+        };
+        let why = queue::why(&waiting, runners);
+        if !waiting_for.contains(&why) {
+            waiting_for.push(why);
+        }
+    }
+    let push = RunFilter {
+        project: Some(project.id),
+        event: "push".to_owned(),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    let (mut last_push, mut last_push_failed) = (None, String::new());
+    if let Some(row) = c.runs(&push).await?.into_iter().next() {
+        let failed = c
+            .jobs(row.id)
+            .await?
+            .into_iter()
+            .find(|job| job.conclusion.as_deref() == Some("failure"));
+        last_push_failed = failed.map(|job| job.name).unwrap_or_default();
+        last_push = Some(run::json(app, &mut c, row, project).await?);
+    }
+    let environments = c
+        .environments(project.id)
+        .await?
+        .into_iter()
+        .map(|row| rest::EnvironmentStatus {
+            name: row.name,
+            note: if row.locked_by.is_empty() {
+                String::new()
+            } else {
+                format!("locked by {}", row.locked_by)
+            },
+            ..rest::EnvironmentStatus::default()
+        });
+    let environments = environments.collect();
+    Ok(ProjectStatus {
+        project: project.path(),
+        running,
+        queued,
+        waiting_for,
+        last_push,
+        last_push_failed,
+        environments,
+    })
+}
+
+async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<Fact>>> {
+    who.demand_server(Scope::Read)?;
+    let runners = runner::all(&app).await?;
+    let online: Vec<&str> = runners
+        .iter()
+        .filter(|(r, _)| r.online)
+        .map(|(r, _)| r.name.as_str())
+        .collect();
+    let audit = app.store.read().await?.verify_audit().await;
+    let git = tokio::process::Command::new("git")
+        .arg("--version")
+        .output()
+        .await;
+    let git = git.ok().filter(|output| output.status.success());
+    let mode = std::fs::metadata(&app.data).map(|metadata| metadata.permissions().mode() & 0o777);
+    let key_mode =
+        std::fs::metadata(app.data.join("master.key")).map(|metadata| metadata.permissions().mode() & 0o777);
+    let fact = |name: &str, ok: bool, detail: String, advice: &str| Fact {
+        name: name.to_owned(),
+        ok,
+        detail,
+        advice: (!ok).then(|| advice.to_owned()),
+    };
+    Ok(Json(vec![
+        fact(
+            "server",
+            true,
+            format!("version {} at {}", env!("CARGO_PKG_VERSION"), app.url),
+            "",
+        ),
+        fact(
+            "git",
+            git.is_some(),
+            git.map_or_else(
+                || "not found".to_owned(),
+                |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
+            ),
+            "install git on the server",
+        ),
+        fact(
+            "data directory",
+            matches!(mode, Ok(0o700)),
+            format!(
+                "{} {}",
+                app.data.display(),
+                mode.map_or_else(|e| e.to_string(), |m| format!("mode {m:o}"))
+            ),
+            "chmod 700 it: only the server reads it",
+        ),
+        fact(
+            "master.key",
+            matches!(key_mode, Ok(0o600 | 0o400)),
+            key_mode.map_or_else(|e| e.to_string(), |m| format!("mode {m:o}")),
+            "chmod 600 it, and keep a copy apart from the backups",
+        ),
+        fact(
+            "runners",
+            !online.is_empty(),
+            if online.is_empty() {
+                "none is online".to_owned()
+            } else {
+                online.join(", ")
+            },
+            "pilotage runner start",
+        ),
+        fact(
+            "audit log",
+            audit.is_ok(),
+            audit.map_or_else(
+                |e| e.to_string(),
+                |(entries, _)| format!("{entries} entries, the chain holds"),
+            ),
+            "compare with an exported copy: somebody changed the database",
+        ),
+    ]))
+}

@@ -1,0 +1,133 @@
+//! A lease as it is handed out: the job with its secrets, its token and its variables.
+
+use crate::app::App;
+use crate::error::{AppError, AppResult};
+use crate::secrets;
+use pilotage_api::lease::Lease;
+use pilotage_api::runner::JobSpec;
+use pilotage_engine::ids::JobId;
+use pilotage_engine::run::Run;
+use pilotage_store::{NewToken, Project, Runner, Secret, StoreError, Variable};
+use pilotage_trust::token::{self, TokenKind};
+use serde_json::Value as Json;
+
+struct Given {
+    job: i64,
+    fence: i64,
+    spec: JobSpec,
+    run: Box<Run>,
+    project: Project,
+    environment: String,
+    secrets: Vec<Secret>,
+    environment_secrets: Vec<Secret>,
+    variables: Vec<Variable>,
+}
+
+/// Gives the slot a job, if there is one for it.
+pub(super) async fn offer(app: &App, runner: Runner, slot: u32) -> AppResult<Option<Lease>> {
+    let token = token::generate(TokenKind::Job).map_err(|error| AppError::internal(&error))?;
+    let hash = token::hash(&token);
+    let given = app
+        .driver
+        .turn(move |mut turn| {
+            Box::pin(async move {
+                let Some(offer) = turn.offer(&runner, slot).await? else {
+                    return Ok(None);
+                };
+                let damaged = |what: &str| StoreError::Damaged {
+                    what: what.to_owned(),
+                };
+                let job = offer.job;
+                let project = turn
+                    .c
+                    .project_by_id(job.project_id)
+                    .await?
+                    .ok_or_else(|| damaged("a queued job"))?;
+                let run = turn
+                    .load_run(job.run_id)
+                    .await?
+                    .map_err(|_| damaged("the run of a queued job"))?;
+                let name = format!("job {}", job.job_id);
+                let new = NewToken {
+                    name: &name,
+                    hash: &hash,
+                    kind: TokenKind::Job.word(),
+                    scopes: "",
+                    project_id: Some(project.id),
+                    job_id: Some(job.job_id),
+                    expires_at: None,
+                };
+                turn.c.delete_job_tokens(job.job_id).await?;
+                turn.c.add_token(new, turn.now).await?;
+                let secrets = turn.c.secrets(project.id, "").await?;
+                let (mut environment_secrets, mut variables) = (Vec::new(), Vec::new());
+                if !job.environment.is_empty() {
+                    environment_secrets = turn.c.secrets(project.id, &job.environment).await?;
+                    variables = turn.c.variables(project.id, &job.environment).await?;
+                }
+                let spec =
+                    serde_json::from_str(&job.spec).map_err(|_| damaged("the specification of a job"))?;
+                let (fence, environment, job) = (offer.fence, job.environment, job.job_id);
+                let run = Box::new(run);
+                Ok(Some(Given {
+                    job,
+                    fence,
+                    spec,
+                    run,
+                    project,
+                    environment,
+                    secrets,
+                    environment_secrets,
+                    variables,
+                }))
+            })
+        })
+        .await?;
+    given.map(|given| lease(app, given, &token)).transpose()
+}
+
+fn lease(app: &App, given: Given, token: &str) -> AppResult<Lease> {
+    let Given {
+        job,
+        fence,
+        mut spec,
+        run,
+        project,
+        environment,
+        secrets,
+        environment_secrets,
+        variables,
+    } = given;
+    let mut available = secrets::open_all(app, &project, secrets);
+    available.insert("GITHUB_TOKEN".to_owned(), token.to_owned());
+    let of_environment = secrets::open_all(app, &project, environment_secrets);
+    spec.secrets = run
+        .secrets_for(JobId(job), &available, &of_environment)
+        .map_err(|reason| {
+            tracing::error!(job.id = job, "job {job} gets no secrets: {reason}");
+            AppError::conflict(reason)
+        })?;
+    if let Some(Json::Object(github)) = spec.contexts.get_mut("github") {
+        github.insert("token".to_owned(), Json::from(token));
+    }
+    if !environment.is_empty()
+        && let Json::Object(vars) = spec
+            .contexts
+            .entry("vars")
+            .or_insert_with(|| Json::Object(serde_json::Map::new()))
+    {
+        vars.extend(
+            variables
+                .into_iter()
+                .map(|variable| (variable.name, Json::from(variable.value))),
+        );
+    }
+    let git_path = format!("/{}.git", project.path());
+    Ok(Lease {
+        job,
+        fence: u64::try_from(fence).unwrap_or_default(),
+        spec,
+        token: token.to_owned(),
+        git_path,
+    })
+}
