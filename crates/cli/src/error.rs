@@ -84,3 +84,13 @@ pub(crate) fn protect() -> CommandResult<()> {
     pilotage_runner::isolation::protect_this_process()
         .map_err(|e| CommandError::failed("cannot close this process to others").because(&e))
 }
+
+/// Sends the log of a long-running process to its standard error; `RUST_LOG` says how much.
+pub(crate) fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+}

@@ -122,6 +122,8 @@ async fn run_runner(
         .arg(url)
         .arg("--token-file")
         .arg(token)
+        .arg("--protect")
+        .arg(&app.data)
         .arg("--data")
         .arg(&directory)
         .stdin(Stdio::from(lock));

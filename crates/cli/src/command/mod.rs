@@ -6,6 +6,8 @@ mod exec;
 mod keep;
 mod lint;
 mod proxy;
+mod runner;
+mod serve;
 mod simulate;
 
 use crate::error::CommandResult;
@@ -17,6 +19,9 @@ pub(crate) enum Command {
     Exec(exec::Exec),
     Lint(lint::Lint),
     Simulate(simulate::Simulate),
+    Serve(serve::Serve),
+    #[command(subcommand)]
+    Runner(runner::Runner),
     Proxy(proxy::Proxy),
     Keep(keep::Keep),
     #[command(subcommand)]
@@ -30,6 +35,8 @@ impl Command {
             Command::Exec(command) => command.run(style),
             Command::Lint(command) => command.run(style),
             Command::Simulate(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Runner(command) => command.run(),
             Command::Proxy(command) => command.run(),
             Command::Keep(command) => command.run(),
             Command::Completion(command) => command.run(),

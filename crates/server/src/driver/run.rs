@@ -67,6 +67,7 @@ impl Turn<'_> {
             inputs: new.inputs,
             vars: new.vars,
             title: new.title,
+            only: Vec::new(),
         };
         let (run, effects) = match Run::start(Timestamp(self.now), spec) {
             Ok(started) => started,
