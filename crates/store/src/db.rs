@@ -204,7 +204,7 @@ macro_rules! record {
         impl<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> for $name {
             fn from_row(row: &'r sqlx::sqlite::SqliteRow) -> Result<Self, sqlx::Error> {
                 use sqlx::Row as _;
-                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+                Ok(Self { $($field: row.try_get(stringify!($field).trim_start_matches("r#"))?,)* })
             }
         }
     };
