@@ -169,7 +169,6 @@ fn read(source: &Arc<Source>, text: &str) -> (Option<Node>, Vec<Diagnostic>, Opt
         nodes: 0,
         documents: 0,
         root: None,
-        // The parser begins after it, and a mark counts it as no character.
         last: Span::default(),
     };
     let end = reader.run(text);
