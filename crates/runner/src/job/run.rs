@@ -1,12 +1,13 @@
 //! The loop over a job's steps, and what is around it.
 
-use super::{Job, JobHost, prepare};
+use super::{Dirs, Job, JobHost, prepare};
 use crate::action::{ActionError, Code, Post, javascript, resolve};
 use crate::builtin;
 use crate::files::CommandFiles;
 use crate::log::{JobLog, LogClosed, StepLog};
 use crate::matcher::Matchers;
 use crate::process::{JobProcesses, Leftover, Stop};
+use crate::reach::Reach;
 use crate::step::{self, Finished, Frame};
 use indexmap::IndexMap;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, JobResult, JobSpec, Report, StepName};
@@ -243,6 +244,7 @@ fn begin(
         matchers: Matchers::default(),
         posts: Vec::new(),
         pre_states: IndexMap::new(),
+        reach: Arc::new(reach(&host)),
         cancel: host.cancel.child_token(),
         debug,
         base: prepare::base_env(&host),
@@ -258,6 +260,17 @@ fn begin(
             key: String::new(),
         },
     ))
+}
+
+fn reach(host: &JobHost) -> Reach {
+    let Dirs {
+        workspace,
+        temp,
+        home,
+        tool_cache,
+    } = &host.dirs;
+    let own = [workspace, temp, home, tool_cache].map(|d| d.as_path());
+    Reach::new(own, &host.private, host.rules.user)
 }
 
 async fn run_steps(
