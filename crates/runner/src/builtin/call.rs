@@ -10,9 +10,9 @@ use crate::program::Left;
 use crate::reach::{Reach, open_inside};
 use crate::services::Services;
 use crate::shell::find_program;
-use crate::step::{self, Finished, Frame, Watch};
+use crate::step::{Finished, Frame, Watch};
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
-use pilotage_workflow::sequence::{Decision, Implicit, Outcome, Status};
+use pilotage_workflow::sequence::{Decision, Implicit, Status};
 use std::future::Future;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
@@ -397,14 +397,8 @@ pub(crate) async fn run_post(
     log: &mut StepLog,
     stop: &Stop,
 ) -> Result<Finished, LogClosed> {
-    let mut finished = Finished {
-        outcome: Outcome::Skipped,
-        continue_on_error: false,
-        reason: None,
-        error: None,
-    };
     let Some(Post { run, on_success_only }) = built_in.post else {
-        return Ok(finished);
+        return Ok(Finished::skipped(None));
     };
     let implicit = if on_success_only {
         Implicit::Success
@@ -418,8 +412,7 @@ pub(crate) async fn run_post(
         key: String::new(),
     };
     if let Decision::Skip(reason) = status.decide(None, implicit, &frame.contexts) {
-        finished.reason = Some(reason);
-        return Ok(finished);
+        return Ok(Finished::skipped(Some(reason)));
     }
     let mut env = job.env.clone();
     env.extend(frame.overlay.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -445,14 +438,5 @@ pub(crate) async fn run_post(
             }))
             .await
     };
-    finished.outcome = match &result {
-        Ok(()) => Outcome::Success,
-        Err(ActionError::Stopped) => Outcome::Cancelled,
-        Err(_) => Outcome::Failure,
-    };
-    if let Err(fault) = result {
-        finished.error = Some(step::tell(job, log, &Left::default(), fault).await?);
-    }
-    log.flush().await?;
-    Ok(finished)
+    Finished::of(job, log, &Left::default(), result).await
 }

@@ -568,22 +568,12 @@ async fn turn(
 ) -> Result<Finished, LogClosed> {
     if stop.kill.is_cancelled() {
         let reason = Some("the job did not end in time after its cancellation".to_owned());
-        return Ok(Finished {
-            outcome: Outcome::Skipped,
-            continue_on_error: false,
-            reason,
-            error: None,
-        });
+        return Ok(Finished::skipped(reason));
     }
     match work {
         Work::Main(index) => {
             let Some(step) = steps.get(index) else {
-                return Ok(Finished {
-                    outcome: Outcome::Skipped,
-                    continue_on_error: false,
-                    reason: None,
-                    error: None,
-                });
+                return Ok(Finished::skipped(None));
             };
             let finished = step::perform(job, frame, step, status, log, stop).await?;
             let posts = std::mem::take(&mut job.posts);
@@ -605,12 +595,7 @@ async fn run_posts(
     log: &mut StepLog,
     stop: &Stop,
 ) -> Result<Finished, LogClosed> {
-    let mut whole = Finished {
-        outcome: Outcome::Skipped,
-        continue_on_error: false,
-        reason: None,
-        error: None,
-    };
+    let mut whole = Finished::skipped(None);
     for post in posts.into_iter().rev() {
         let finished = match post.code {
             Code::BuiltIn(built_in) => builtin::run_post(job, built_in, post, status, log, stop).await?,

@@ -1,6 +1,8 @@
 //! The platform's services over HTTP, against a server of a few lines: what goes over the wire, and what refusals
 //! become.
 
+#![allow(clippy::unwrap_used, reason = "a server for tests")]
+
 use pilotage_api::services::{ArtifactUpload, CacheQuery, DeployRequest};
 use pilotage_runner::services::{Http, Packed, Services};
 use std::sync::{Arc, Mutex};
