@@ -38,7 +38,11 @@ impl Book {
         !self.stop.load(Ordering::Relaxed)
     }
 
+    /// One loss is enough: then all clients stop.
     fn close(&self, id: String, result: Result<(), String>) {
+        if result.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
         match result {
             Ok(()) => *self.answered.lock().expect("sound").entry(id).or_default() += 1,
             Err(error) => self.lost.lock().expect("sound").push(format!("{id}: {error}")),
