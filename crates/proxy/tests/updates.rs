@@ -402,7 +402,7 @@ fn a_stream_of_events_that_is_cut_ends_as_a_whole_answer() {
     let running = Running::start();
     running.apply(&running.table(1, &[("old", 10_000, &[&old])]));
     std::thread::scope(|scope| {
-        let stream = scope.spawn(|| running.get("/sse?n=100000"));
+        let stream = scope.spawn(|| running.get("/sse?n=1000"));
         while running.status().revisions[0].in_flight == 0 {
             std::thread::yield_now();
         }
