@@ -95,7 +95,7 @@ pub enum Request {
     Remove { id: String, epoch: u64 },
     /// Everything the proxy knows of its services.
     Status,
-    /// From here on: events, a line each. Trips that nobody has acknowledged yet are repeated first.
+    /// From here on: events, a line each, and no answer before them. Trips that nobody has acknowledged yet are repeated first.
     Watch,
     /// The trip was recorded; the proxy may forget it. The tripped revision stays refused for that deployment.
     AcknowledgeTrip { id: String, deployment: i64 },

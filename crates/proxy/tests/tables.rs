@@ -161,14 +161,22 @@ fn next_trip(watch: &mut support::Control) -> Trip {
     }
 }
 
-#[test]
-fn the_deciding_answer_takes_the_revision_back_and_it_stays_refused() {
-    let (old, new) = (
+/// A proxy whose service was just taken back from `new` by the guard, in deployment 7.
+struct Tripped {
+    running: Running,
+    table: ServiceTable,
+    trip: Trip,
+    old: Backend,
+    _new: Backend,
+}
+
+fn trip() -> Tripped {
+    let (old, _new) = (
         Backend::start("old"),
         Backend::with_status("new", StatusCode::INTERNAL_SERVER_ERROR),
     );
-    let mut running = Running::start();
-    let mut table = running.table(1, &[("old", 0, &[&old]), ("new", 10_000, &[&new])]);
+    let running = Running::start();
+    let mut table = running.table(1, &[("old", 0, &[&old]), ("new", 10_000, &[&_new])]);
     table.armed = Some(armed(7));
     running.apply(&table);
     let mut watch = running.control();
@@ -182,6 +190,24 @@ fn the_deciding_answer_takes_the_revision_back_and_it_stays_refused() {
         "{statuses:?}"
     );
     let trip = next_trip(&mut watch);
+    Tripped {
+        running,
+        table,
+        trip,
+        old,
+        _new,
+    }
+}
+
+#[test]
+fn the_deciding_answer_takes_the_revision_back() {
+    let Tripped {
+        mut running,
+        table,
+        trip,
+        old: _old,
+        _new,
+    } = trip();
     assert_eq!((trip.deployment, &*trip.revision), (7, "new"));
     assert!(
         trip.last_request_at_us > 0 && trip.last_request_at_us <= trip.decided_at_us,
@@ -221,7 +247,17 @@ fn the_deciding_answer_takes_the_revision_back_and_it_stays_refused() {
         matches!(watch.event(), Event::Counts { .. }),
         "no trip comes first any more"
     );
+}
 
+#[test]
+fn a_revision_that_was_taken_back_stays_refused() {
+    let Tripped {
+        mut running,
+        table,
+        old,
+        _new,
+        ..
+    } = trip();
     running.restart();
     let mut again = table.clone();
     again.epoch = 2;

@@ -38,7 +38,11 @@ impl Book {
         !self.stop.load(Ordering::Relaxed)
     }
 
+    /// One loss is enough: then all clients stop.
     fn close(&self, id: String, result: Result<(), String>) {
+        if result.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
         match result {
             Ok(()) => *self.answered.lock().expect("sound").entry(id).or_default() += 1,
             Err(error) => self.lost.lock().expect("sound").push(format!("{id}: {error}")),
@@ -398,7 +402,7 @@ fn a_stream_of_events_that_is_cut_ends_as_a_whole_answer() {
     let running = Running::start();
     running.apply(&running.table(1, &[("old", 10_000, &[&old])]));
     std::thread::scope(|scope| {
-        let stream = scope.spawn(|| running.get("/sse?n=100000"));
+        let stream = scope.spawn(|| running.get("/sse?n=1000"));
         while running.status().revisions[0].in_flight == 0 {
             std::thread::yield_now();
         }

@@ -3,14 +3,17 @@
 //! Reading trusts nothing in an archive: a name stays below the directory it is unpacked to, nothing is written
 //! through a link, and size, number and ratio are bounded.
 
+mod target;
+
 use crate::hash_files::hex;
+use crate::reach::Reach;
 use crate::services::Packed;
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use target::{Budget, Target};
 
 /// What an archive may unpack to. The ratio is checked above 256 MiB: small texts compress better than bombs.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +57,11 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> ArchiveError {
 }
 
 /// Writes files, each under the name beside it, to a ZIP. `level` 0 stores, 9 is smallest.
-pub fn zip(files: &[(PathBuf, String)], level: u8, to: &Path) -> Result<Packed> {
+pub fn zip(files: &[(PathBuf, String)], level: u8, to: &Path, reach: &Reach) -> Result<Packed> {
     let broken = |e: zip::result::ZipError| ArchiveError::Broken(e.to_string());
-    let mut writer = zip::ZipWriter::new(BufWriter::new(File::create(to).map_err(at(to))?));
+    let mut writer = zip::ZipWriter::new(BufWriter::new(File::create_new(to).map_err(at(to))?));
     for (path, name) in files {
-        let mut file = File::open(path).map_err(at(path))?;
+        let mut file = reach.open(path).map_err(at(path))?;
         let metadata = file.metadata().map_err(at(path))?;
         let method = if level == 0 {
             zip::CompressionMethod::Stored
@@ -79,12 +82,12 @@ pub fn zip(files: &[(PathBuf, String)], level: u8, to: &Path) -> Result<Packed> 
 }
 
 /// Unpacks a ZIP below a directory and gives the number of its files.
-pub fn unzip(from: &Path, to: &Path, limits: Limits) -> Result<usize> {
+pub fn unzip(from: &Path, to: &Path, limits: Limits, reach: &Reach) -> Result<usize> {
     let broken = |e: zip::result::ZipError| ArchiveError::Broken(e.to_string());
     let file = File::open(from).map_err(at(from))?;
     let mut budget = Budget::new(limits, file.metadata().map_err(at(from))?.len());
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
-    let mut target = Target::new(to)?;
+    let mut target = Target::new(to, reach)?;
     let mut files = 0;
     for index in 0..archive.len() {
         budget.entry()?;
@@ -110,14 +113,14 @@ pub fn unzip(from: &Path, to: &Path, limits: Limits) -> Result<usize> {
 
 /// Writes what lies at some roots to a compressed tar: each entry's name is the root's number and its path below
 /// the root, so that it fits another machine whose directories lie elsewhere.
-pub fn pack(roots: &[PathBuf], files: &[PathBuf], to: &Path) -> Result<Packed> {
-    let file = File::create(to).map_err(at(to))?;
+pub fn pack(roots: &[PathBuf], files: &[PathBuf], to: &Path, reach: &Reach) -> Result<Packed> {
+    let file = File::create_new(to).map_err(at(to))?;
     let encoder = zstd::Encoder::new(BufWriter::new(file), 3).map_err(at(to))?;
     let mut tar = tar::Builder::new(encoder);
     tar.follow_symlinks(false);
     for path in files {
         let metadata = path.symlink_metadata().map_err(at(path))?;
-        append(&mut tar, roots, path, &metadata)?;
+        append(&mut tar, roots, path, &metadata, reach)?;
     }
     let encoder = tar.into_inner().map_err(at(to))?;
     let mut file = encoder.finish().map_err(at(to))?;
@@ -130,6 +133,7 @@ fn append(
     roots: &[PathBuf],
     path: &Path,
     metadata: &Metadata,
+    reach: &Reach,
 ) -> Result<()> {
     let found = roots
         .iter()
@@ -140,8 +144,12 @@ fn append(
     };
     // `x/` with nothing behind it is the root itself, where a pattern named a single file.
     let name = Path::new(&index.to_string()).join(below);
-    if metadata.is_file() || metadata.is_symlink() {
+    if metadata.is_symlink() {
         return tar.append_path_with_name(path, name).map_err(at(path));
+    }
+    if metadata.is_file() {
+        let mut file = reach.open(path).map_err(at(path))?;
+        return tar.append_file(name, &mut file).map_err(at(path));
     }
     if metadata.is_dir() {
         tar.append_dir(&name, path).map_err(at(path))?;
@@ -154,18 +162,18 @@ fn append(
             let Ok(metadata) = child.symlink_metadata() else {
                 continue;
             };
-            append(tar, roots, &child, &metadata)?;
+            append(tar, roots, &child, &metadata, reach)?;
         }
     }
     Ok(())
 }
 
 /// Unpacks what [`pack`] wrote, each entry below the root of its number.
-pub fn unpack(from: &Path, roots: &[PathBuf], limits: Limits) -> Result<usize> {
+pub fn unpack(from: &Path, roots: &[PathBuf], limits: Limits, reach: &Reach) -> Result<usize> {
     let file = File::open(from).map_err(at(from))?;
     let mut budget = Budget::new(limits, file.metadata().map_err(at(from))?.len());
     let mut tar = tar::Archive::new(zstd::Decoder::new(file).map_err(at(from))?);
-    let mut targets: Vec<Option<Target>> = roots.iter().map(|_| None).collect();
+    let mut targets: Vec<Option<Target<'_>>> = roots.iter().map(|_| None).collect();
     let mut files = 0;
     for entry in tar.entries().map_err(at(from))? {
         budget.entry()?;
@@ -191,7 +199,7 @@ pub fn unpack(from: &Path, roots: &[PathBuf], limits: Limits) -> Result<usize> {
         };
         let target = match target {
             Some(target) => target,
-            None => target.insert(Target::new(directory)?),
+            None => target.insert(Target::new(directory, reach)?),
         };
         let mode = entry.header().mode().unwrap_or(0o644) & 0o777;
         if kind.is_dir() {
@@ -233,182 +241,18 @@ fn packed(path: &Path) -> Result<Packed> {
     })
 }
 
-struct Budget {
-    limits: Limits,
-    bytes_max: u64,
-    entries: usize,
-    bytes: u64,
-}
-
-impl Budget {
-    fn new(limits: Limits, packed_bytes: u64) -> Self {
-        let by_ratio = packed_bytes.saturating_mul(limits.ratio).max(256 << 20);
-        Self {
-            limits,
-            bytes_max: by_ratio.min(limits.bytes),
-            entries: 0,
-            bytes: 0,
-        }
-    }
-
-    fn entry(&mut self) -> Result<()> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(ArchiveError::TooMuch {
-                limit: format!("{} entries", self.limits.entries),
-            });
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<()> {
-        self.bytes += bytes as u64;
-        if self.bytes > self.bytes_max {
-            return Err(ArchiveError::TooMuch {
-                limit: format!("{} MiB for its size", self.bytes_max >> 20),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// A directory that is unpacked to. Nothing of it leads outside.
-struct Target {
-    root: PathBuf,
-    written: HashSet<PathBuf>,
-}
-
-impl Target {
-    fn new(root: &Path) -> Result<Self> {
-        std::fs::create_dir_all(root).map_err(at(root))?;
-        let root = root.canonicalize().map_err(at(root))?;
-        Ok(Self {
-            root,
-            written: HashSet::new(),
-        })
-    }
-
-    fn directory(&self, name: &str) -> Result<PathBuf> {
-        self.make(name, &relative(name)?)
-    }
-
-    fn file(&mut self, name: &str, mode: u32, content: &mut impl Read, budget: &mut Budget) -> Result<()> {
-        let path = self.place(name)?;
-        let open = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&path);
-        let mut file = open.map_err(at(&path))?;
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let n = content
-                .read(&mut buffer)
-                .map_err(|e| ArchiveError::Broken(e.to_string()))?;
-            let Some(read) = buffer.get(..n).filter(|read| !read.is_empty()) else {
-                break;
-            };
-            budget.take(read.len())?;
-            file.write_all(read).map_err(at(&path))?;
-        }
-        let permissions = std::fs::Permissions::from_mode(mode);
-        file.set_permissions(permissions).map_err(at(&path))
-    }
-
-    /// Only links that stay inside are made.
-    fn link(&mut self, name: &str, link: &Path) -> Result<()> {
-        let hostile = |fault| ArchiveError::Hostile {
-            name: name.to_owned(),
-            fault,
-        };
-        let below = relative(name)?;
-        let mut depth = below.components().count().saturating_sub(1);
-        for component in link.components() {
-            match component {
-                Component::Normal(_) => depth += 1,
-                Component::CurDir => {}
-                Component::ParentDir if depth > 0 => depth -= 1,
-                _ => return Err(hostile("is a link that leads outside")),
-            }
-        }
-        let path = self.place(name)?;
-        std::os::unix::fs::symlink(link, &path).map_err(at(&path))
-    }
-
-    /// Where a file of that name goes: its directory is there, and nothing stands in its place.
-    fn place(&mut self, name: &str) -> Result<PathBuf> {
-        let hostile = |fault| ArchiveError::Hostile {
-            name: name.to_owned(),
-            fault,
-        };
-        let below = relative(name)?;
-        let file = below.file_name().ok_or_else(|| hostile("has no name"))?;
-        let parent = self.make(name, below.parent().unwrap_or(Path::new("")))?;
-        let path = parent.join(file);
-        if !self.written.insert(path.clone()) {
-            return Err(hostile("is there twice"));
-        }
-        match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_dir() => return Err(hostile("would take the place of a directory")),
-            Ok(_) => std::fs::remove_file(&path).map_err(at(&path))?,
-            Err(_) => {}
-        }
-        Ok(path)
-    }
-
-    fn make(&self, name: &str, below: &Path) -> Result<PathBuf> {
-        let mut path = self.root.clone();
-        for component in below.components() {
-            path.push(component);
-            match path.symlink_metadata() {
-                Ok(metadata) if metadata.is_symlink() => {
-                    // A link that stays inside is followed; `canonicalize` settles that at once.
-                    path = path.canonicalize().map_err(at(&path))?;
-                    if !path.starts_with(&self.root) {
-                        let fault = "would be written through a link that leads outside";
-                        return Err(ArchiveError::Hostile {
-                            name: name.to_owned(),
-                            fault,
-                        });
-                    }
-                }
-                Ok(_) => {}
-                Err(_) => std::fs::create_dir(&path).map_err(at(&path))?,
-            }
-        }
-        Ok(path)
-    }
-}
-
-/// An entry's name as a path that can only lead downwards.
-fn relative(name: &str) -> Result<PathBuf> {
-    let hostile = |fault| ArchiveError::Hostile {
-        name: name.to_owned(),
-        fault,
-    };
-    if name.contains(['\0', '\\']) {
-        return Err(hostile("holds a backslash or a NUL"));
-    }
-    if name.len() > 4096 {
-        return Err(hostile("is longer than 4096 bytes"));
-    }
-    let mut path = PathBuf::new();
-    for component in Path::new(name).components() {
-        match component {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            _ => return Err(hostile("leads outside")),
-        }
-    }
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Everything is open.
+    fn open() -> Reach {
+        Reach::default()
+    }
 
     fn zip_of(entries: &[(&str, u32, &str)], to: &Path) {
-        let mut writer = zip::ZipWriter::new(File::create(to).unwrap());
+        let mut writer = zip::ZipWriter::new(File::create_new(to).unwrap());
         for (name, mode, text) in entries {
             let options = zip::write::SimpleFileOptions::default().unix_permissions(mode & 0o777);
             if mode & 0o170_000 == 0o120_000 {
@@ -427,10 +271,16 @@ mod tests {
         let script = dir.path().join("script");
         std::fs::write(&script, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let packed = zip(&[(script, "bin/script".into())], 6, &dir.path().join("a.zip")).unwrap();
+        let packed = zip(
+            &[(script, "bin/script".into())],
+            6,
+            &dir.path().join("a.zip"),
+            &open(),
+        )
+        .unwrap();
         assert_eq!(packed.digest.len(), 71);
         let to = dir.path().join("out");
-        assert_eq!(unzip(&packed.path, &to, Limits::default()).unwrap(), 1);
+        assert_eq!(unzip(&packed.path, &to, Limits::default(), &open()).unwrap(), 1);
         assert_eq!(
             std::fs::read_to_string(to.join("bin/script")).unwrap(),
             "#!/bin/sh\n"
@@ -447,7 +297,7 @@ mod tests {
             (&[("a/../../evil", 0o644, "x")], "leads outside"),
             (&[("..\\evil", 0o644, "x")], "backslash"),
             (&[("link", 0o120_777, "..")], "link"),
-            (&[("out/evil", 0o644, "x")], "link that leads outside"),
+            (&[("out/evil", 0o644, "x")], "through a link"),
         ];
         for (entries, fault) in table {
             let dir = tempfile::tempdir().unwrap();
@@ -456,7 +306,9 @@ mod tests {
             std::os::unix::fs::symlink("..", to.join("out")).unwrap();
             let from = dir.path().join("a.zip");
             zip_of(entries, &from);
-            let error = unzip(&from, &to, Limits::default()).unwrap_err().to_string();
+            let error = unzip(&from, &to, Limits::default(), &open())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(fault), "{entries:?}: {error}");
             assert!(!dir.path().join("evil").exists(), "{entries:?}");
         }
@@ -472,7 +324,7 @@ mod tests {
             ..Limits::default()
         };
         assert!(matches!(
-            unzip(&from, &dir.path().join("o"), limits),
+            unzip(&from, &dir.path().join("o"), limits, &open()),
             Err(ArchiveError::TooMuch { .. })
         ));
         let limits = Limits {
@@ -480,7 +332,7 @@ mod tests {
             ..Limits::default()
         };
         assert!(matches!(
-            unzip(&from, &dir.path().join("p"), limits),
+            unzip(&from, &dir.path().join("p"), limits, &open()),
             Err(ArchiveError::TooMuch { .. })
         ));
     }
@@ -496,8 +348,11 @@ mod tests {
         std::os::unix::fs::symlink("x/index.js", a.join("modules/link")).unwrap();
         std::fs::write(a.join("single"), "2").unwrap();
         let roots = |base: &Path| [base.join("modules"), base.join("single")];
-        let packed = pack(&roots(&a), &roots(&a), &dir.path().join("c.tzst")).unwrap();
-        assert_eq!(unpack(&packed.path, &roots(&b), Limits::default()).unwrap(), 2);
+        let packed = pack(&roots(&a), &roots(&a), &dir.path().join("c.tzst"), &open()).unwrap();
+        assert_eq!(
+            unpack(&packed.path, &roots(&b), Limits::default(), &open()).unwrap(),
+            2
+        );
         assert_eq!(std::fs::read_to_string(b.join("modules/link")).unwrap(), "1");
         assert_eq!(std::fs::read_to_string(b.join("single")).unwrap(), "2");
     }
@@ -520,7 +375,7 @@ mod tests {
             header.set_cksum();
             tar.append(&header, std::io::empty()).unwrap();
             tar.into_inner().unwrap().finish().unwrap();
-            let error = unpack(&from, &[dir.path().join("root")], Limits::default());
+            let error = unpack(&from, &[dir.path().join("root")], Limits::default(), &open());
             assert!(
                 matches!(error, Err(ArchiveError::Hostile { .. })),
                 "{name}: {error:?}"

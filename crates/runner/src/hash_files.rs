@@ -4,6 +4,7 @@
 //! they are on GitHub. Never reads a file that lies outside of the workspace, whatever links say.
 
 use crate::glob::{GlobError, Options, Patterns};
+use crate::reach::open_inside;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -39,12 +40,15 @@ pub fn hash_files(workspace: &Path, home: &Path, arguments: &[String]) -> Result
         follow_links,
         ..Options::default()
     })? {
-        let inside =
-            path.starts_with(&workspace) && path.canonicalize().is_ok_and(|p| p.starts_with(&workspace));
-        if inside && path.is_file() {
-            all.update(digest(&path).map_err(|source| HashFilesError::Read { path, source })?);
-            any = true;
+        if !path.starts_with(&workspace) {
+            continue;
         }
+        // What links lead out of the workspace, and what is no file, does not count.
+        let Ok(file) = open_inside(&path, &workspace) else {
+            continue;
+        };
+        all.update(digest(file).map_err(|source| HashFilesError::Read { path, source })?);
+        any = true;
     }
     Ok(if any { hex(&all.finalize()) } else { String::new() })
 }
@@ -60,8 +64,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
+fn digest(mut file: std::fs::File) -> std::io::Result<[u8; 32]> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {

@@ -15,6 +15,7 @@ use crate::isolation::ChildRules;
 use crate::log::{JobLog, LogClosed};
 use crate::matcher::Matchers;
 use crate::process::{JobProcesses, Ladder};
+use crate::reach::Reach;
 use crate::services::Services;
 use crate::shell::DEFAULT_PATH;
 use crate::step::Frame;
@@ -82,21 +83,6 @@ pub struct JobHost {
     pub line_bytes_max: usize,
 }
 
-impl JobHost {
-    /// Whether a path (with its links followed) lies where jobs must not reach.
-    pub(crate) fn is_private(&self, path: &Path) -> bool {
-        let own = [
-            &self.dirs.workspace,
-            &self.dirs.temp,
-            &self.dirs.home,
-            &self.dirs.tool_cache,
-        ];
-        let real = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
-        self.private.iter().any(|p| path.starts_with(real(p)))
-            && !own.iter().any(|p| path.starts_with(real(p)))
-    }
-}
-
 /// Runs a job to its end. It never fails: what goes wrong is in the result and in the log.
 pub async fn execute(spec: JobSpec, host: JobHost) -> JobResult {
     run::execute(spec, host).await
@@ -126,6 +112,8 @@ pub(crate) struct Job {
     pub(crate) posts: Vec<crate::action::Post>,
     /// What the pre parts of actions saved, by their steps' ids.
     pub(crate) pre_states: IndexMap<String, Env>,
+    /// What built-in actions may touch.
+    pub(crate) reach: Arc<Reach>,
     pub(crate) cancel: CancellationToken,
     pub(crate) debug: bool,
     base: Env,
@@ -192,28 +180,9 @@ impl Job {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o644).open(path)?;
         file.write_all(bytes)?;
-        self.give(path)
-    }
-
-    /// Makes the job's user the owner of something that we made for it.
-    pub(crate) fn give(&self, path: &Path) -> std::io::Result<()> {
-        match self.host.rules.user {
-            Some(user) => std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)),
+        match self.reach.user {
+            Some(user) => std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid)),
             None => Ok(()),
         }
-    }
-
-    /// As [`Job::give`], with all that lies below.
-    pub(crate) fn give_all(&self, path: &Path) -> std::io::Result<()> {
-        if self.host.rules.user.is_none() {
-            return Ok(());
-        }
-        self.give(path)?;
-        if path.symlink_metadata()?.is_dir() {
-            for entry in std::fs::read_dir(path)? {
-                self.give_all(&entry?.path())?;
-            }
-        }
-        Ok(())
     }
 }

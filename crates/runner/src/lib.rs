@@ -17,6 +17,7 @@ pub mod log;
 pub mod matcher;
 pub mod process;
 mod program;
+pub mod reach;
 pub mod services;
 pub mod shell;
 mod step;

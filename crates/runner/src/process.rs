@@ -245,6 +245,8 @@ impl JobProcesses {
     /// `tracking_id` must not be used for any other job; it is visible to the job.
     #[must_use]
     pub fn new(tracking_id: impl Into<String>, rules: Arc<ChildRules>) -> Self {
+        // Every kernel that we run on knows it; where it fails, orphans are found by their other signs.
+        let _ = become_subreaper();
         let tracking_id = tracking_id.into();
         let job = members::Job::new(&tracking_id, rules.user.map(|u| u.uid));
         Self {

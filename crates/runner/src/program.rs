@@ -12,13 +12,13 @@ use crate::job::Job;
 use crate::log::{Line, Lines, LogClosed, StepLog};
 use crate::matcher::{MatcherError, Matchers};
 use crate::process::{Output, Program, Stop, StopReason};
+use crate::reach::Reach;
 use crate::step::Frame;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
 use pilotage_trust::mask::Masker;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -109,6 +109,7 @@ async fn run_into(
         annotations: VecDeque::new(),
         annotated: 0,
         workspace: job.dirs.workspace.clone(),
+        reach: Arc::clone(&job.reach),
         effects: Vec::new(),
         left,
     };
@@ -192,6 +193,7 @@ struct StepOutput<'a> {
     annotations: VecDeque<Annotation>,
     annotated: usize,
     workspace: PathBuf,
+    reach: Arc<Reach>,
     effects: Vec<Effect>,
     left: &'a mut Left,
 }
@@ -205,6 +207,7 @@ struct Reader<'b> {
     annotations: &'b mut VecDeque<Annotation>,
     annotated: &'b mut usize,
     workspace: &'b Path,
+    reach: &'b Reach,
     effects: &'b mut Vec<Effect>,
     left: &'b mut Left,
 }
@@ -241,7 +244,7 @@ impl Reader<'_> {
             Some(Effect::AddMatcher(path)) => self.add_matcher(&path),
             Some(Effect::RemoveMatcher(MatcherName::Owner(owner))) => self.matchers.remove(&owner),
             Some(Effect::RemoveMatcher(MatcherName::File(path))) => {
-                let text = matcher_file(&path, self.workspace);
+                let text = matcher_file(&self.workspace.join(&path), self.reach);
                 let removed = text.map(|text| self.matchers.remove_all_of(&text));
                 self.matcher_done(&path, removed);
             }
@@ -251,7 +254,7 @@ impl Reader<'_> {
     }
 
     fn add_matcher(&mut self, path: &str) {
-        let text = matcher_file(path, self.workspace);
+        let text = matcher_file(&self.workspace.join(path), self.reach);
         let added = text.map(|text| self.matchers.add(&text).map(drop));
         self.matcher_done(path, added);
     }
@@ -288,6 +291,7 @@ impl StepOutput<'_> {
             annotations: &mut self.annotations,
             annotated: &mut self.annotated,
             workspace: &self.workspace,
+            reach: &self.reach,
             effects: &mut self.effects,
             left: self.left,
         };
@@ -339,15 +343,13 @@ pub(crate) fn masked(annotation: Annotation, masker: &Masker) -> Annotation {
     }
 }
 
-/// The text of a file with problem matchers, which a step named: not through a pipe or a device, and not endless.
-fn matcher_file(path: &str, workspace: &Path) -> Result<String, String> {
+/// The text of a file with problem matchers, which a step named: not through a pipe or a device, not endless, and
+/// nothing that the job could not read itself.
+fn matcher_file(path: &Path, reach: &Reach) -> Result<String, String> {
     let open = || {
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = options.open(workspace.join(path))?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > crate::matcher::FILE_BYTES_MAX {
-            return Err(std::io::Error::other("it is no file of at most 1 MiB"));
+        let file = reach.open(path)?;
+        if file.metadata()?.len() > crate::matcher::FILE_BYTES_MAX {
+            return Err(std::io::Error::other("it is larger than 1 MiB"));
         }
         let mut text = String::new();
         file.take(crate::matcher::FILE_BYTES_MAX)

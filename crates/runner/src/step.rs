@@ -51,6 +51,39 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    pub(crate) fn skipped(reason: Option<String>) -> Self {
+        Self {
+            outcome: Outcome::Skipped,
+            continue_on_error: false,
+            reason,
+            error: None,
+        }
+    }
+
+    /// What a result comes to; an error is told in the log and in an annotation.
+    pub(crate) async fn of(
+        job: &mut Job,
+        log: &mut StepLog,
+        left: &Left,
+        result: Result<(), ActionError>,
+    ) -> Result<Self, LogClosed> {
+        let (outcome, error) = match result {
+            Ok(()) => (Outcome::Success, None),
+            Err(ActionError::Stopped) => {
+                log.line(&format!("##[error]{}", ActionError::Stopped));
+                (Outcome::Cancelled, None)
+            }
+            Err(fault) => (Outcome::Failure, Some(tell(job, log, left, fault).await?)),
+        };
+        log.flush().await?;
+        Ok(Self {
+            outcome,
+            continue_on_error: false,
+            reason: None,
+            error,
+        })
+    }
+
     pub(crate) fn conclusion(&self) -> Outcome {
         match self.outcome {
             Outcome::Failure if self.continue_on_error => Outcome::Success,
@@ -122,40 +155,26 @@ async fn finish(
     result: Option<Result<(), ActionError>>,
     reason: Option<String>,
 ) -> Result<Finished, LogClosed> {
-    let outcome = match &result {
-        None => Outcome::Skipped,
-        Some(Ok(())) => Outcome::Success,
-        Some(Err(ActionError::Stopped)) => Outcome::Cancelled,
-        Some(Err(_)) => Outcome::Failure,
+    let mut finished = match result {
+        None => Finished::skipped(reason),
+        Some(result) => Finished::of(job, log, &left, result).await?,
     };
-    let mut error = None;
-    if let Some(Err(ActionError::Stopped)) = result {
-        log.line(&format!("##[error]{}", ActionError::Stopped));
-    } else if let Some(Err(fault)) = result {
-        error = Some(tell(job, log, &left, fault).await?);
-    }
-    let mut continue_on_error = false;
-    if outcome == Outcome::Failure {
+    if finished.outcome == Outcome::Failure {
         match evaluate_flag(step.continue_on_error.as_ref(), &frame.contexts) {
-            Ok(flag) => continue_on_error = flag,
+            Ok(flag) => finished.continue_on_error = flag,
             Err(fault) => log.line(&format!("##[error]cannot evaluate `continue-on-error`: {fault}")),
         }
     }
-    let finished = Finished {
-        outcome,
-        continue_on_error,
-        reason,
-        error,
-    };
+    let conclusion = finished.conclusion();
     frame
         .contexts
-        .set_step(visible_id(step), &left.outputs, outcome, finished.conclusion());
+        .set_step(visible_id(step), &left.outputs, finished.outcome, conclusion);
     log.flush().await?;
     Ok(finished)
 }
 
 /// Says in the log and in an annotation why a step failed; gives the first error in a line.
-pub(crate) async fn tell(
+async fn tell(
     job: &mut Job,
     log: &mut StepLog,
     left: &Left,

@@ -1,6 +1,6 @@
 //! Secrets, masking, tokens and the audit chain.
 
 pub mod audit;
+pub mod mask;
 pub mod seal;
 pub mod token;
-pub mod mask;

@@ -4,9 +4,11 @@
 //! Matches that overlap or touch become one `***`, so that no rest of a secret stays between two of them; one that
 //! goes over several lines keeps its line ends, so that a log has as many lines masked as before.
 
+mod filter;
 mod forms;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
+use filter::Filter;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -194,6 +196,8 @@ impl MaskStream {
 
 /// The search over all patterns.
 struct Automaton {
+    /// Passes over what holds no pattern, where the patterns allow that.
+    filter: Option<Filter>,
     /// Finds the first place where any pattern begins.
     leftmost: AhoCorasick,
     /// Finds every pattern, to see how far a masked part reaches.
@@ -206,18 +210,25 @@ impl Automaton {
     /// `None` only without patterns, or where they exceed what the search can hold (over 2 GB).
     fn build(patterns: &[Vec<u8>]) -> Option<Self> {
         let longest = patterns.iter().map(Vec::len).max()?;
-        let dense = patterns.iter().map(Vec::len).sum::<usize>() <= DENSE_BYTES_MAX;
-        let kind = dense.then_some(AhoCorasickKind::DFA);
-        let leftmost = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(kind)
-            .build(patterns)
-            .ok()?;
-        let all = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .build(patterns)
-            .ok()?;
+        let filter = Filter::new(patterns);
+        // Behind the filter little is searched, and what is quickly built counts for more.
+        let dense = filter.is_none() && patterns.iter().map(Vec::len).sum::<usize>() <= DENSE_BYTES_MAX;
+        let kind = if dense {
+            AhoCorasickKind::DFA
+        } else {
+            AhoCorasickKind::ContiguousNFA
+        };
+        let builder = |kind, of| {
+            AhoCorasick::builder()
+                .match_kind(of)
+                .kind(Some(kind))
+                .build(patterns)
+                .ok()
+        };
+        let leftmost = builder(kind, MatchKind::LeftmostLongest)?;
+        let all = builder(AhoCorasickKind::NoncontiguousNFA, MatchKind::Standard)?;
         Some(Self {
+            filter,
             leftmost,
             all,
             longest,
@@ -242,9 +253,27 @@ impl Automaton {
         }
     }
 
+    /// The first match that begins at `from` or later; of several that begin there, the longest.
     fn first(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        let Some(filter) = &self.filter else {
+            return self.find(text, from, text.len());
+        };
+        let mut place = from;
+        loop {
+            place = filter.candidate(text, place)?;
+            let begin = place.saturating_sub(filter.before()).max(from);
+            let end = (place + self.longest).min(text.len());
+            // One that begins behind the place may reach over `end`: its own place comes later.
+            match self.find(text, begin, end) {
+                Some(found) if found.0 <= place => return Some(found),
+                _ => place += filter.stride(),
+            }
+        }
+    }
+
+    fn find(&self, text: &[u8], from: usize, to: usize) -> Option<(usize, usize)> {
         self.leftmost
-            .find(Input::new(text).range(from..))
+            .find(Input::new(text).range(from..to))
             .map(|m| (m.start(), m.end()))
     }
 

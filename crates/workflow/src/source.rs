@@ -61,9 +61,13 @@ pub struct Source {
 }
 
 impl Source {
+    /// A byte order mark at the start is no part of the text.
     #[must_use]
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        let text = text.into();
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
         let mut line_starts = vec![0];
         line_starts.extend(
             text.bytes()
@@ -117,6 +121,7 @@ mod tests {
         assert_eq!(source.position(9), Position { line: 2, column: 1 });
         let x = u32::try_from(source.text.find('x').unwrap()).unwrap();
         assert_eq!(source.position(x), Position { line: 2, column: 9 });
+        assert_eq!(Source::new("f.yml", "\u{feff}on").text, "on");
         assert_eq!(source.position(9999), Position { line: 3, column: 1 });
     }
 }

@@ -169,7 +169,6 @@ fn read(source: &Arc<Source>, text: &str) -> (Option<Node>, Vec<Diagnostic>, Opt
         nodes: 0,
         documents: 0,
         root: None,
-        // The parser begins after it, and a mark counts it as no character.
         last: Span::default(),
     };
     let end = reader.run(text);
@@ -605,7 +604,7 @@ impl Reader<'_> {
             );
             return;
         }
-        let help = self.syntax_help(start);
+        let help = self.syntax_help(start, &info);
         self.fault(
             "W0001",
             Span::new(start, start),
@@ -614,13 +613,22 @@ impl Reader<'_> {
         .help = help;
     }
 
-    fn syntax_help(&self, at: usize) -> Option<String> {
+    fn syntax_help(&self, at: usize, info: &str) -> Option<String> {
         let line_start = self.source.text.get(..at)?.rfind('\n').map_or(0, |i| i + 1);
         let line = self.source.text.get(line_start..)?.lines().next()?;
         let indent = &line[..line.len() - line.trim_start().len()];
-        indent
-            .contains('\t')
-            .then(|| "indent with spaces, YAML allows no tabs there".to_owned())
+        let help = if indent.contains('\t') || info.contains(" tab") {
+            "indent with spaces, YAML allows no tabs there"
+        } else if info.starts_with("unexpected character") {
+            "a text that begins with this character stands in quotes"
+        } else if info.starts_with("mapping values are not allowed") {
+            "a text with `: ` in it stands in quotes, or below a `|`"
+        } else if info.contains("did not find expected key") || info.contains("did not find expected '-'") {
+            "this line is indented differently from those that it belongs to"
+        } else {
+            return None;
+        };
+        Some(help.to_owned())
     }
 
     fn fault(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {

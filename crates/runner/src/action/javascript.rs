@@ -9,7 +9,7 @@ use crate::program::{self, Launch, Left};
 use crate::shell::find_program;
 use crate::step::{self, Finished, Frame, Watch};
 use pilotage_workflow::model::{ActionRuns, Condition, Step, StepKind};
-use pilotage_workflow::sequence::{Decision, Implicit, Outcome, Status};
+use pilotage_workflow::sequence::{Decision, Implicit, Status};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -161,6 +161,18 @@ enum Part {
     Post,
 }
 
+impl Part {
+    /// Its script and condition, if the action has that part.
+    fn of(self, directory: &Directory) -> Option<(&str, Option<&Condition>)> {
+        let scripts = Scripts::of(directory).ok()?;
+        if self == Part::Pre {
+            scripts.pre
+        } else {
+            scripts.post
+        }
+    }
+}
+
 /// Gives also the state that is saved after it.
 async fn run_part(
     job: &mut Job,
@@ -178,6 +190,12 @@ async fn run_part(
         mut state,
         ..
     } = part;
+    let Code::Directory(directory) = code else {
+        return Ok((Finished::skipped(None), state));
+    };
+    let Some((script, condition)) = which.of(&directory) else {
+        return Ok((Finished::skipped(None), state));
+    };
     let mut frame = Frame {
         contexts,
         overlay,
@@ -185,26 +203,6 @@ async fn run_part(
         key: String::new(),
     };
     frame.contexts.set_job_status(status.outcome());
-    let mut finished = Finished {
-        outcome: Outcome::Skipped,
-        continue_on_error: false,
-        reason: None,
-        error: None,
-    };
-    let Code::Directory(directory) = code else {
-        return Ok((finished, state));
-    };
-    let found = Scripts::of(&directory).ok();
-    let script = found.and_then(|scripts| {
-        if which == Part::Pre {
-            scripts.pre
-        } else {
-            scripts.post
-        }
-    });
-    let Some((script, condition)) = script else {
-        return Ok((finished, state));
-    };
     let mut env = job.env.clone();
     env.extend(frame.overlay.iter().map(|(k, v)| (k.clone(), v.clone())));
     frame
@@ -212,8 +210,8 @@ async fn run_part(
         .set_env(env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     let (left, result) = match status.decide(condition, Implicit::Always, &frame.contexts) {
         Decision::Skip(reason) => {
-            finished.reason = Some(job.log.masker().mask_str(&reason).into_owned());
-            return Ok((finished, state));
+            let reason = job.log.masker().mask_str(&reason).into_owned();
+            return Ok((Finished::skipped(Some(reason)), state));
         }
         Decision::Fault(error) => (Left::default(), Err(ActionError::expression("post-if", &error))),
         Decision::Run => {
@@ -226,16 +224,7 @@ async fn run_part(
         }
     };
     state.extend(left.state.iter().map(|(k, v)| (k.clone(), v.clone())));
-    finished.outcome = match &result {
-        Ok(()) => Outcome::Success,
-        Err(ActionError::Stopped) => Outcome::Cancelled,
-        Err(_) => Outcome::Failure,
-    };
-    if let Err(fault) = result {
-        finished.error = Some(step::tell(job, log, &left, fault).await?);
-    }
-    log.flush().await?;
-    Ok((finished, state))
+    Ok((Finished::of(job, log, &left, result).await?, state))
 }
 
 #[expect(clippy::too_many_arguments, reason = "all that a script of an action gets")]

@@ -4,9 +4,11 @@
 
 use super::{Code, Directory};
 use crate::builtin;
+use crate::reach::open_inside;
 use pilotage_workflow::diagnostic::{Severity, has_errors};
 use pilotage_workflow::parse;
 use pilotage_workflow::source::Source;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,7 +119,7 @@ fn local(uses: &str, workspace: &Path, path: &Path) -> Result<Code, Unresolved> 
         .zip(workspace.join(path).canonicalize().ok());
     match inside {
         Some((workspace, directory)) if directory.starts_with(&workspace) => {
-            load(uses, &directory, String::new(), String::new())
+            load(uses, &workspace, &directory, String::new(), String::new())
         }
         Some(_) => unresolved(format!("`{uses}` leads out of the workspace by a link")),
         None => unresolved(format!(
@@ -139,7 +141,13 @@ fn remote(
         for directory in [source.join(repository).join(reference), source.join(repository)] {
             let directory = directory.join(path);
             if manifest(&directory).is_some() {
-                return load(uses, &directory, repository.to_owned(), reference.to_owned());
+                return load(
+                    uses,
+                    source,
+                    &directory,
+                    repository.to_owned(),
+                    reference.to_owned(),
+                );
             }
         }
     }
@@ -165,7 +173,14 @@ fn manifest(directory: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn load(uses: &str, directory: &Path, repository: String, reference: String) -> Result<Code, Unresolved> {
+/// `within` is what the file must lie in, wherever links lead.
+fn load(
+    uses: &str,
+    within: &Path,
+    directory: &Path,
+    repository: String,
+    reference: String,
+) -> Result<Code, Unresolved> {
     let Some(path) = manifest(directory) else {
         let docker = directory.join("Dockerfile").is_file();
         return unresolved(if docker {
@@ -174,13 +189,22 @@ fn load(uses: &str, directory: &Path, repository: String, reference: String) -> 
             format!("`{uses}`: {} holds no action.yml", directory.display())
         });
     };
-    let size = path.metadata().map_or(0, |m| m.len());
-    if size > ACTION_BYTES_MAX {
-        return unresolved(format!("`{uses}`: {} is larger than 1 MiB", path.display()));
-    }
-    let text = match std::fs::read_to_string(&path) {
+    let read = || {
+        let mut text = String::new();
+        open_inside(&path, within)?
+            .take(ACTION_BYTES_MAX + 1)
+            .read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text = match read() {
+        Ok(text) if text.len() as u64 > ACTION_BYTES_MAX => {
+            return unresolved(format!("`{uses}`: {} is larger than 1 MiB", path.display()));
+        }
         Ok(text) => text,
-        Err(error) => return unresolved(format!("`{uses}`: cannot read {}: {error}", path.display())),
+        Err(error) => {
+            let error: std::io::Error = error;
+            return unresolved(format!("`{uses}`: cannot read {}: {error}", path.display()));
+        }
     };
     let source = Source::new(path.display().to_string(), text);
     let (action, diagnostics) = parse::action(&source);

@@ -150,15 +150,12 @@ pub(super) async fn find_and_unpack(
     let (_, roots) = places(call, paths)?;
     let file = call.temporary("tzst");
     call.wait(services.download_cache(&found, &file)).await??;
-    let (from, to) = (file.clone(), roots.clone());
+    let (from, reach) = (file.clone(), call.reach());
     let unpacked = call
-        .blocking(move || archive::unpack(&from, &to, Limits::default()))
+        .blocking(move || archive::unpack(&from, &roots, Limits::default(), &reach))
         .await;
     let _ = std::fs::remove_file(&file);
     let files = files(unpacked??);
-    for root in roots.iter().filter(|root| root.symlink_metadata().is_ok()) {
-        call.give(root)?;
-    }
     call.say(&format!("Restored the cache `{}`: {files} ({bytes})", found.key));
     Ok(Some(found))
 }
@@ -183,9 +180,9 @@ pub(super) async fn pack_and_save(
             ))
             .await;
     }
-    let to = call.temporary("tzst");
+    let (to, reach) = (call.temporary("tzst"), call.reach());
     let packed = Temporary(
-        call.blocking(move || archive::pack(&roots, &files, &to))
+        call.blocking(move || archive::pack(&roots, &files, &to, &reach))
             .await??,
     );
     let services = call.services();

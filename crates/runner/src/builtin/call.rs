@@ -7,12 +7,14 @@ use crate::job::{CheckoutSource, Job};
 use crate::log::{LogClosed, StepLog};
 use crate::process::{Captured, Ended, Program, StepOutput, Stop};
 use crate::program::Left;
+use crate::reach::{Reach, open_inside};
 use crate::services::Services;
 use crate::shell::find_program;
-use crate::step::{self, Finished, Frame, Watch};
+use crate::step::{Finished, Frame, Watch};
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
-use pilotage_workflow::sequence::{Decision, Implicit, Outcome, Status};
+use pilotage_workflow::sequence::{Decision, Implicit, Status};
 use std::future::Future;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -127,7 +129,6 @@ impl Call<'_> {
                 _ => return Err(outside()),
             }
         }
-        self.reachable(&target)?;
         let real = nearest_real(&target).ok_or_else(outside)?;
         let root = workspace.canonicalize().map_err(ActionError::file(workspace))?;
         if real.starts_with(root) {
@@ -137,16 +138,16 @@ impl Call<'_> {
         }
     }
 
-    /// Refuses what the job's own processes could not reach: this process could.
+    /// Refuses early and by name what would be refused when it is opened.
     pub(crate) fn reachable(&self, path: &Path) -> Result<(), ActionError> {
         let real = nearest_real(path).unwrap_or_else(|| path.to_owned());
-        if self.job.host.is_private(&real) {
-            return Err(ActionError::failed(format!(
-                "the path {} is not open to jobs",
-                path.display()
-            )));
+        if self.job.reach.allows(&real) {
+            return Ok(());
         }
-        Ok(())
+        Err(ActionError::failed(format!(
+            "the path {} is not open to jobs",
+            path.display()
+        )))
     }
 
     pub(crate) fn say(&mut self, text: &str) {
@@ -203,9 +204,31 @@ impl Call<'_> {
         self.job.add_path(path.to_string_lossy().into_owned());
     }
 
-    /// Makes the job's user the owner of what was written for it.
-    pub(crate) fn give(&self, path: &Path) -> Result<(), ActionError> {
-        self.job.give_all(path).map_err(ActionError::file(path))
+    /// A file's text, if it lies in the workspace, also when links are followed.
+    pub(crate) fn read_in_workspace(&self, path: &str) -> Result<String, ActionError> {
+        const BYTES_MAX: u64 = 1024 * 1024;
+        let target = self.below_workspace(path)?;
+        let read = || {
+            let mut text = String::new();
+            open_inside(&target, self.workspace())?
+                .take(BYTES_MAX)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        };
+        read().map_err(|e: std::io::Error| ActionError::failed(format!("cannot read `{path}`: {e}")))
+    }
+
+    /// Writes a new file for the job into its temporary directory.
+    pub(crate) fn write_temporary(&mut self, extension: &str, text: &str) -> Result<PathBuf, ActionError> {
+        let path = self.temporary(extension);
+        self.job
+            .write_for_job(&path, text.as_bytes())
+            .map_err(ActionError::file(&path))?;
+        Ok(path)
+    }
+
+    pub(crate) fn reach(&self) -> Arc<Reach> {
+        Arc::clone(&self.job.reach)
     }
 
     /// Where a program is found by the step's `PATH`.
@@ -374,14 +397,8 @@ pub(crate) async fn run_post(
     log: &mut StepLog,
     stop: &Stop,
 ) -> Result<Finished, LogClosed> {
-    let mut finished = Finished {
-        outcome: Outcome::Skipped,
-        continue_on_error: false,
-        reason: None,
-        error: None,
-    };
     let Some(Post { run, on_success_only }) = built_in.post else {
-        return Ok(finished);
+        return Ok(Finished::skipped(None));
     };
     let implicit = if on_success_only {
         Implicit::Success
@@ -395,8 +412,7 @@ pub(crate) async fn run_post(
         key: String::new(),
     };
     if let Decision::Skip(reason) = status.decide(None, implicit, &frame.contexts) {
-        finished.reason = Some(reason);
-        return Ok(finished);
+        return Ok(Finished::skipped(Some(reason)));
     }
     let mut env = job.env.clone();
     env.extend(frame.overlay.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -422,14 +438,5 @@ pub(crate) async fn run_post(
             }))
             .await
     };
-    finished.outcome = match &result {
-        Ok(()) => Outcome::Success,
-        Err(ActionError::Stopped) => Outcome::Cancelled,
-        Err(_) => Outcome::Failure,
-    };
-    if let Err(fault) = result {
-        finished.error = Some(step::tell(job, log, &Left::default(), fault).await?);
-    }
-    log.flush().await?;
-    Ok(finished)
+    Finished::of(job, log, &Left::default(), result).await
 }

@@ -50,7 +50,7 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
     let repository = call.input("repository").to_owned();
     let own = call.github("repository");
     let own_repository = repository.is_empty() || repository.eq_ignore_ascii_case(&own);
-    prepare(call, &target, clean)?;
+    prepare(call, &target, clean).await?;
     match call.checkout_source().clone() {
         CheckoutSource::WorkingDirectory(_) if !own_repository => Err(ActionError::failed(format!(
             "`pilotage exec` checks out only the working directory, not `{repository}`"
@@ -97,27 +97,21 @@ fn check_repository(name: &str) -> Result<(), ActionError> {
     }
 }
 
-/// What lies in the way is removed, unless it is a checkout that `clean: false` keeps.
-fn prepare(call: &mut Call<'_>, target: &Path, clean: bool) -> Result<(), ActionError> {
-    std::fs::create_dir_all(target).map_err(ActionError::file(target))?;
-    let mut entries = std::fs::read_dir(target)
-        .map_err(ActionError::file(target))?
-        .peekable();
-    if entries.peek().is_none() || (!clean && target.join(".git").exists()) {
+/// What lies in the way is removed, unless it is a checkout that `clean: false` keeps. Done by programs of the job:
+/// this process could reach what the job cannot.
+async fn prepare(call: &mut Call<'_>, target: &Path, clean: bool) -> Result<(), ActionError> {
+    let workspace = call.workspace().to_owned();
+    let place = target.to_string_lossy().into_owned();
+    if !target.is_dir() {
+        return call.run("mkdir", &["-p", "--", &place], &workspace, &[]).await;
+    }
+    let mut entries = std::fs::read_dir(target).map_err(ActionError::file(target))?;
+    if entries.next().is_none() || (!clean && target.join(".git").exists()) {
         return Ok(());
     }
-    call.say(&format!("Deleting the contents of {}", target.display()));
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let directory = entry.file_type().is_ok_and(|t| t.is_dir());
-        let removed = if directory {
-            std::fs::remove_dir_all(&path)
-        } else {
-            std::fs::remove_file(&path)
-        };
-        removed.map_err(ActionError::file(&path))?;
-    }
-    Ok(())
+    call.say(&format!("Deleting the contents of {place}"));
+    call.run("find", &[".", "-mindepth", "1", "-delete"], target, &[])
+        .await
 }
 
 async fn from_directory(

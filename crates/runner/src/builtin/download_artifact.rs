@@ -35,7 +35,9 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
     let services = call.services();
     let all = call.wait(services.artifacts()).await??;
     let (wanted, single) = choose(call, all)?;
-    std::fs::create_dir_all(&target).map_err(ActionError::file(&target))?;
+    call.reach()
+        .open_directory(&target)
+        .map_err(ActionError::file(&target))?;
     for artifact in &wanted {
         // As the original: several artifacts get a directory each, one that was named does not.
         let to = if single || merge {
@@ -45,7 +47,6 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
         };
         download(call, artifact, &to).await?;
     }
-    call.give(&target)?;
     call.output("download-path", &target.to_string_lossy());
     Ok(())
 }
@@ -104,9 +105,9 @@ async fn download(call: &mut Call<'_>, artifact: &ArtifactInfo, to: &Path) -> Re
     let services = call.services();
     let zip = call.temporary("zip");
     call.wait(services.download_artifact(artifact, &zip)).await??;
-    let (from, directory) = (zip.clone(), to.to_owned());
+    let (from, directory, reach) = (zip.clone(), to.to_owned(), call.reach());
     let unpacked = call
-        .blocking(move || archive::unzip(&from, &directory, Limits::default()))
+        .blocking(move || archive::unzip(&from, &directory, Limits::default(), &reach))
         .await;
     let _ = std::fs::remove_file(&zip);
     let files = files(unpacked??);

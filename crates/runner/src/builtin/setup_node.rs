@@ -91,9 +91,7 @@ fn wanted(call: &mut Call<'_>) -> Result<Option<String>, ActionError> {
     if file.is_empty() {
         return Ok(None);
     }
-    let path = call.below_workspace(&file)?;
-    let text = std::fs::read_to_string(&path);
-    let text = text.map_err(|e| ActionError::failed(format!("cannot read `{file}`: {e}")))?;
+    let text = call.read_in_workspace(&file)?;
     if let Ok(json) = serde_json::from_str::<serde_json::Value>(&text) {
         let places = ["/volta/node", "/devEngines/runtime/version", "/engines/node"];
         let found = places
@@ -193,8 +191,9 @@ async fn install(
         )));
     }
     let directory = call.temporary("node");
-    std::fs::create_dir(&directory).map_err(ActionError::file(&directory))?;
-    call.give(&directory)?;
+    let workspace = call.workspace().to_owned();
+    let place = directory.to_string_lossy().into_owned();
+    call.run("mkdir", &["--", &place], &workspace, &[]).await?;
     let listed = call
         .capture("npm", &["view", package, "versions", "--json"], &directory, &[])
         .await?;
@@ -226,24 +225,34 @@ async fn install(
     ];
     call.run("npm", &install, &directory, &[]).await?;
     let from = directory.join("node_modules").join(package);
-    std::fs::create_dir_all(&tool).map_err(ActionError::file(&tool))?;
-    let moved = std::fs::rename(&from, &target);
+    let (from, tool) = (
+        from.to_string_lossy().into_owned(),
+        tool.to_string_lossy().into_owned(),
+    );
+    let to = target.to_string_lossy().into_owned();
+    call.run("mkdir", &["-p", "--", &tool], &directory, &[]).await?;
+    let moved = call.run("mv", &["-T", "--", &from, &to], &directory, &[]).await;
     // Another job may have put the same version there at the same time, which is just as good.
     if !target.join("bin/node").is_file() {
-        moved.map_err(ActionError::file(&target))?;
+        moved?;
     }
-    link_npm(call, &target.join("bin"));
+    link_npm(call, &target.join("bin")).await?;
     Ok((version, target.join("bin/node")))
 }
 
 /// npm and npx of the machine beside the new Node, so that they run on it.
-fn link_npm(call: &Call<'_>, bin: &Path) {
+async fn link_npm(call: &mut Call<'_>, bin: &Path) -> Result<(), ActionError> {
     for name in ["npm", "npx"] {
         if let Some(program) = call.find_program(name) {
             let real = program.canonicalize().unwrap_or(program);
-            let _ = std::os::unix::fs::symlink(real, bin.join(name));
+            let (real, link) = (
+                real.to_string_lossy().into_owned(),
+                bin.join(name).to_string_lossy().into_owned(),
+            );
+            call.run("ln", &["-sf", "--", &real, &link], bin, &[]).await?;
         }
     }
+    Ok(())
 }
 
 /// A registry for the project, with its token taken from the environment: never written down.
@@ -265,9 +274,7 @@ fn write_npmrc(call: &mut Call<'_>) -> Result<(), ActionError> {
         scope => format!("@{}:", scope.trim_start_matches('@').to_lowercase()),
     };
     let text = format!("{host}:_authToken=${{NODE_AUTH_TOKEN}}\n{scope}registry={url}\n");
-    let file = call.temporary("npmrc");
-    std::fs::write(&file, text).map_err(ActionError::file(&file))?;
-    call.give(&file)?;
+    let file = call.write_temporary("npmrc", &text)?;
     call.set_env("NPM_CONFIG_USERCONFIG", &file.to_string_lossy());
     if call.env_of("NODE_AUTH_TOKEN").is_none() {
         call.set_env("NODE_AUTH_TOKEN", "XXXXX-XXXXX-XXXXX-XXXXX");

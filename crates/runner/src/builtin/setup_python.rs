@@ -65,7 +65,7 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
     call.output("python-version", &python.version.to_string());
     call.output("python-path", &python.program.to_string_lossy());
     if call.flag("update-environment")? {
-        put_first(call, &python)?;
+        put_first(call, &python).await?;
     }
     restore_cache(call, &python.version).await
 }
@@ -81,8 +81,7 @@ fn wanted(call: &mut Call<'_>) -> Result<Option<Vec<String>>, ActionError> {
     } else {
         named.clone()
     };
-    let path = call.below_workspace(&file)?;
-    match std::fs::read_to_string(&path) {
+    match call.read_in_workspace(&file) {
         Ok(text) if file.ends_with(".toml") => {
             let line = text
                 .lines()
@@ -111,7 +110,7 @@ fn wanted(call: &mut Call<'_>) -> Result<Option<Vec<String>>, ActionError> {
             call.say("No version is asked for: the machine's first Python is taken");
             Ok(None)
         }
-        Err(error) => Err(ActionError::failed(format!("cannot read `{file}`: {error}"))),
+        Err(error) => Err(error),
     }
 }
 
@@ -190,7 +189,7 @@ fn machine_home() -> PathBuf {
 }
 
 /// `python`, `python3` and `pip` are those of the chosen one, also where its directory holds no `python`.
-fn put_first(call: &mut Call<'_>, python: &Python) -> Result<(), ActionError> {
+async fn put_first(call: &mut Call<'_>, python: &Python) -> Result<(), ActionError> {
     let Some(directory) = python.program.parent().map(Path::to_owned) else {
         return Ok(());
     };
@@ -202,12 +201,17 @@ fn put_first(call: &mut Call<'_>, python: &Python) -> Result<(), ActionError> {
     };
     if !is_it("python") || !is_it("python3") {
         let links = call.temporary("python");
-        std::fs::create_dir(&links).map_err(ActionError::file(&links))?;
+        let (workspace, program) = (
+            call.workspace().to_owned(),
+            python.program.to_string_lossy().into_owned(),
+        );
+        let place = links.to_string_lossy().into_owned();
+        call.run("mkdir", &["--", &place], &workspace, &[]).await?;
         for name in ["python", "python3", major_minor.as_str()] {
-            let link = links.join(name);
-            std::os::unix::fs::symlink(&python.program, &link).map_err(ActionError::file(&link))?;
+            let link = format!("{place}/{name}");
+            call.run("ln", &["-s", "--", &program, &link], &workspace, &[])
+                .await?;
         }
-        call.give(&links)?;
         call.add_path(&links);
     }
     let location = directory

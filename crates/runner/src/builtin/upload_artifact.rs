@@ -70,8 +70,11 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
         base.display()
     ));
     call.flush().await?;
-    let to = call.temporary("zip");
-    let packed = Temporary(call.blocking(move || archive::zip(&named, level, &to)).await??);
+    let (to, reach) = (call.temporary("zip"), call.reach());
+    let packed = Temporary(
+        call.blocking(move || archive::zip(&named, level, &to, &reach))
+            .await??,
+    );
     let services = call.services();
     let info = call.wait(services.upload_artifact(&upload, &packed.0)).await??;
     call.say(&format!(

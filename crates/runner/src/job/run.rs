@@ -1,12 +1,13 @@
 //! The loop over a job's steps, and what is around it.
 
-use super::{Job, JobHost, prepare};
+use super::{Dirs, Job, JobHost, prepare};
 use crate::action::{ActionError, Code, Post, javascript, resolve};
 use crate::builtin;
 use crate::files::CommandFiles;
 use crate::log::{JobLog, LogClosed, StepLog};
 use crate::matcher::Matchers;
 use crate::process::{JobProcesses, Leftover, Stop};
+use crate::reach::Reach;
 use crate::step::{self, Finished, Frame};
 use indexmap::IndexMap;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, JobResult, JobSpec, Report, StepName};
@@ -243,6 +244,7 @@ fn begin(
         matchers: Matchers::default(),
         posts: Vec::new(),
         pre_states: IndexMap::new(),
+        reach: Arc::new(reach(&host)),
         cancel: host.cancel.child_token(),
         debug,
         base: prepare::base_env(&host),
@@ -258,6 +260,17 @@ fn begin(
             key: String::new(),
         },
     ))
+}
+
+fn reach(host: &JobHost) -> Reach {
+    let Dirs {
+        workspace,
+        temp,
+        home,
+        tool_cache,
+    } = &host.dirs;
+    let own = [workspace, temp, home, tool_cache].map(|d| d.as_path());
+    Reach::new(own, &host.private, host.rules.user)
 }
 
 async fn run_steps(
@@ -555,22 +568,12 @@ async fn turn(
 ) -> Result<Finished, LogClosed> {
     if stop.kill.is_cancelled() {
         let reason = Some("the job did not end in time after its cancellation".to_owned());
-        return Ok(Finished {
-            outcome: Outcome::Skipped,
-            continue_on_error: false,
-            reason,
-            error: None,
-        });
+        return Ok(Finished::skipped(reason));
     }
     match work {
         Work::Main(index) => {
             let Some(step) = steps.get(index) else {
-                return Ok(Finished {
-                    outcome: Outcome::Skipped,
-                    continue_on_error: false,
-                    reason: None,
-                    error: None,
-                });
+                return Ok(Finished::skipped(None));
             };
             let finished = step::perform(job, frame, step, status, log, stop).await?;
             let posts = std::mem::take(&mut job.posts);
@@ -592,12 +595,7 @@ async fn run_posts(
     log: &mut StepLog,
     stop: &Stop,
 ) -> Result<Finished, LogClosed> {
-    let mut whole = Finished {
-        outcome: Outcome::Skipped,
-        continue_on_error: false,
-        reason: None,
-        error: None,
-    };
+    let mut whole = Finished::skipped(None);
     for post in posts.into_iter().rev() {
         let finished = match post.code {
             Code::BuiltIn(built_in) => builtin::run_post(job, built_in, post, status, log, stop).await?,

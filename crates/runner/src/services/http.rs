@@ -108,7 +108,7 @@ impl Http {
     /// Streams a body to a file and compares its digest.
     pub(super) async fn download(&self, path: &str, digest: &str, to: &Path) -> Result<(), ServiceError> {
         let response = accept(self.send(|| self.request(Method::GET, path)).await?).await?;
-        let mut file = tokio::fs::File::create(to)
+        let mut file = tokio::fs::File::create_new(to)
             .await
             .map_err(ServiceError::file(to))?;
         let mut actual = Sha256::new();

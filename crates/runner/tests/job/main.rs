@@ -2,5 +2,6 @@
 
 mod actions;
 mod built_in;
+mod platform;
 mod steps;
 mod world;

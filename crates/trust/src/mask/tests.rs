@@ -106,7 +106,7 @@ proptest! {
     /// Few letters, so that secrets overlap, touch and repeat all the time.
     #[test]
     fn every_cut_gives_the_same(
-        secrets in prop::collection::vec("[ab]{2,5}|[abc']{3,9}", 1..4),
+        secrets in prop::collection::vec("[ab]{2,5}|[abc']{3,9}|[abc]{6,12}", 1..4),
         text in "[abc' \n]{0,200}",
         lengths in prop::collection::vec(0usize..9, 0..60),
     ) {
@@ -115,9 +115,34 @@ proptest! {
         let whole = masker.mask_bytes(text.as_bytes()).into_owned();
         let cut = in_pieces(&masker, text.as_bytes(), &lengths);
         prop_assert_eq!(String::from_utf8_lossy(&cut), String::from_utf8_lossy(&whole));
+        // The filter only makes it faster.
+        let plain = masker.automaton().map(|a| {
+            let mut out = Vec::new();
+            let slow = Automaton { filter: None, leftmost: a.leftmost.clone(), all: a.all.clone(), longest: a.longest };
+            slow.mask(text.as_bytes(), text.len(), None, &mut out);
+            out
+        });
+        prop_assert_eq!(plain.unwrap_or(text.clone().into_bytes()), whole.clone());
         for secret in secrets {
             prop_assert!(!String::from_utf8_lossy(&whole).contains(secret), "{} in {:?}", secret, whole);
         }
+    }
+
+    /// Only long secrets, so that the filter takes large steps.
+    #[test]
+    fn long_secrets_are_found_at_every_place(
+        secret in "[abcd ]{14,30}",
+        before in "[abcd ]{0,60}",
+        after in "[abcd ]{0,60}",
+        lengths in prop::collection::vec(0usize..40, 0..8),
+    ) {
+        prop_assume!(secret.trim().len() > 12);
+        let masker = masker(&[&secret]);
+        prop_assert!(masker.automaton().is_some_and(|a| a.filter.is_some()));
+        let text = format!("{before}{secret}{after}");
+        let whole = masker.mask_bytes(text.as_bytes()).into_owned();
+        prop_assert!(!String::from_utf8_lossy(&whole).contains(secret.trim()));
+        prop_assert_eq!(in_pieces(&masker, text.as_bytes(), &lengths), whole);
     }
 
     #[test]
