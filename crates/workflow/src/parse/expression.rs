@@ -143,3 +143,33 @@ pub(super) const ACTION_IF: Allow = Allow {
     functions: STATUS_HASH,
     place: "an action's `pre-if` and `post-if`",
 };
+
+/// The first `success` or `failure` with arguments where it takes none: they take names of jobs in a job's `if`
+/// only. The range is the function's name, in bytes.
+pub(super) fn status_with_arguments(text: &str, allow: &Allow) -> Option<std::ops::Range<usize>> {
+    if allow.place == JOB_IF.place {
+        return None;
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
+        let first = rest.chars().next()?;
+        if first == '\'' {
+            at += rest.get(1..)?.find('\'').map_or(rest.len(), |end| end + 2);
+        } else if is_name(first) {
+            let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            let (name, after) = rest.split_at(length);
+            let arguments = after.trim_start().strip_prefix('(').map(str::trim_start);
+            let is_status = ["success", "failure"]
+                .iter()
+                .any(|f| f.eq_ignore_ascii_case(name));
+            if is_status && arguments.is_some_and(|a| !a.starts_with(')')) {
+                return Some(at..at + length);
+            }
+            at += length;
+        } else {
+            at += first.len_utf8();
+        }
+    }
+    None
+}

@@ -3,7 +3,7 @@
 //! Follows GitHub's template reader (`TemplateReader.cs` of actions/runner): the shapes that a map may have are
 //! narrowed by each of its keys, and faults stand where it puts them.
 
-use super::expression::{Allow, CONTEXTS, FUNCTIONS, STATUS_HASH};
+use super::expression::{Allow, CONTEXTS, FUNCTIONS, STATUS_HASH, status_with_arguments};
 use super::suggest::closest;
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Expr, ExprError, Fault, Part, Place, Template, Value};
@@ -477,10 +477,21 @@ impl<'a> Reader<'a> {
             return None;
         }
         match Expr::parse_condition(&text, &self.place(node, &text), &allow.names()) {
-            Ok(expr) => Some(Condition {
-                has_status_function: expr.calls_status_function(),
-                expr,
-            }),
+            Ok(expr) => {
+                if let Some(range) = status_with_arguments(&expr.text, allow) {
+                    let name = expr.text.get(range.clone()).unwrap_or_default().to_owned();
+                    let exact = self.source.slice(expr.span) == expr.text;
+                    let start = expr.span.start as usize;
+                    let place = Span::new(start + range.start, start + range.end);
+                    let message = format!("the function `{name}` takes no arguments in {}", allow.place);
+                    self.error("W0203", if exact { place } else { expr.span }, message);
+                    return None;
+                }
+                Some(Condition {
+                    has_status_function: expr.calls_status_function(),
+                    expr,
+                })
+            }
             Err(errors) => {
                 self.expression_faults(node, &errors, allow);
                 None

@@ -188,6 +188,18 @@ fn each_key_offers_its_own_contexts() {
 }
 
 #[test]
+fn status_functions_take_names_of_jobs_only_in_jobs() {
+    check(
+        &step("if: success() || failure( 'a' ) && 'always(1)' != 'x'\nrun: x"),
+        &["6:26 W0203 the function `failure` takes no arguments in a step's `if`"],
+    );
+    check(
+        &job("if: success('b', 'c') && always ('x')"),
+        &["4:30 W0203 the function `always` takes no arguments in a job's `if`"],
+    );
+}
+
+#[test]
 fn faults_in_scripts_stand_at_their_place() {
     check(
         &step(
