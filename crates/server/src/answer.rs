@@ -6,7 +6,7 @@ use crate::name::shown;
 use pilotage_store::Project;
 
 /// The outcome of one event in lines. Empty where there is nothing to say.
-pub async fn push(app: &App, project: &Project, outcome: &Outcome) -> String {
+pub(crate) async fn push(app: &App, project: &Project, outcome: &Outcome) -> String {
     let mut text = String::new();
     for started in &outcome.runs {
         text.push_str(&run(app, project, started).await);

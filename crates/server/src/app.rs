@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-pub struct App {
+pub(crate) struct App {
     pub store: Arc<Store>,
     pub driver: Arc<Driver>,
     pub clock: Arc<Clock>,
@@ -29,19 +29,19 @@ pub struct App {
 
 impl App {
     #[must_use]
-    pub fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.clock.now()
     }
 
     /// Takes note that a runner was heard of.
-    pub fn seen(&self, runner: i64) {
+    pub(crate) fn seen(&self, runner: i64) {
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(runner, self.now());
     }
 
-    pub async fn project(&self, owner: &str, name: &str) -> AppResult<Project> {
+    pub(crate) async fn project(&self, owner: &str, name: &str) -> AppResult<Project> {
         let found = self.store.read().await?.project(owner, name).await?;
         found.ok_or_else(|| {
             AppError::not_found(format!(
@@ -52,12 +52,12 @@ impl App {
     }
 
     #[must_use]
-    pub fn git_url(&self, project: &Project) -> String {
+    pub(crate) fn git_url(&self, project: &Project) -> String {
         format!("{}/{}.git", self.url, project.path())
     }
 
     #[must_use]
-    pub fn run_url(&self, project: &Project, run: i64) -> String {
+    pub(crate) fn run_url(&self, project: &Project, run: i64) -> String {
         format!("{}/{}/runs/{run}", self.url, project.path())
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The holder of a good token.
 #[derive(Clone, Debug)]
-pub struct Principal {
+pub(crate) struct Principal {
     pub token: i64,
     /// Of the holder, as approvals and the audit log show it.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Principal {
 impl Principal {
     /// For the audit log.
     #[must_use]
-    pub fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> String {
         format!("{} (token {})", self.name, self.token)
     }
 
@@ -36,7 +36,7 @@ impl Principal {
     }
 
     /// Something of the whole server, such as tokens: not with a token for one project.
-    pub fn demand_server(&self, scope: Scope) -> AppResult<()> {
+    pub(crate) fn demand_server(&self, scope: Scope) -> AppResult<()> {
         if self.has(scope) && self.project.is_none() {
             Ok(())
         } else {
@@ -46,12 +46,12 @@ impl Principal {
 
     /// Whether anything of a project is shown to this token at all.
     #[must_use]
-    pub fn sees(&self, project: i64) -> bool {
+    pub(crate) fn sees(&self, project: i64) -> bool {
         self.project.is_none_or(|only| only == project) && self.kind == TokenKind::Person
     }
 
     /// Something of a project. What may not even be seen is not there.
-    pub fn demand(&self, scope: Scope, project: &Project) -> AppResult<()> {
+    pub(crate) fn demand(&self, scope: Scope, project: &Project) -> AppResult<()> {
         if !self.sees(project.id) || !(self.has(Scope::Read) || self.has(scope)) {
             return Err(AppError::not_found(format!("project `{}`", project.path())));
         }
@@ -63,7 +63,7 @@ impl Principal {
     }
 
     /// Reading a project by git: a person who may read, or a job of this project.
-    pub fn demand_fetch(&self, project: &Project) -> AppResult<()> {
+    pub(crate) fn demand_fetch(&self, project: &Project) -> AppResult<()> {
         match self.kind {
             TokenKind::Job if self.project == Some(project.id) => Ok(()),
             _ => self.demand(Scope::Read, project),
@@ -122,7 +122,7 @@ fn token_of(header: &str) -> Option<String> {
 }
 
 /// A runner's own calls.
-pub struct RunnerPrincipal(pub Principal);
+pub(crate) struct RunnerPrincipal(pub Principal);
 
 impl FromRequestParts<Arc<App>> for RunnerPrincipal {
     type Rejection = AppError;

@@ -18,7 +18,7 @@ const BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Takes a request's body as a blob. It must have the digest that its header announces.
-pub async fn take(app: &App, request: Request) -> AppResult<(BlobName, u64)> {
+pub(crate) async fn take(app: &App, request: Request) -> AppResult<(BlobName, u64)> {
     let announced = request
         .headers()
         .get(DIGEST_HEADER)
@@ -62,7 +62,7 @@ pub async fn take(app: &App, request: Request) -> AppResult<(BlobName, u64)> {
 }
 
 /// Gives a blob as the answer's body.
-pub async fn give(app: &App, digest: &str, size: i64, kind: &'static str) -> AppResult<Response> {
+pub(crate) async fn give(app: &App, digest: &str, size: i64, kind: &'static str) -> AppResult<Response> {
     let name = BlobName::parse(digest).ok_or_else(|| AppError::not_found("such blob"))?;
     let file = app
         .store

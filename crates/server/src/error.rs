@@ -9,17 +9,17 @@ use pilotage_store::StoreError;
 /// A refusal, on its way to being a [`Problem`].
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-pub struct AppError {
+pub(crate) struct AppError {
     pub status: StatusCode,
     pub detail: String,
     pub advice: Option<String>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
-pub type AppResult<T> = Result<T, AppError>;
+pub(crate) type AppResult<T> = Result<T, AppError>;
 
 impl AppError {
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -29,25 +29,25 @@ impl AppError {
     }
 
     #[must_use]
-    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+    pub(crate) fn advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 
-    pub fn bad_request(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// It is not there, or not yours to see: both look the same.
-    pub fn not_found(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
     }
 
-    pub fn conflict(detail: impl Into<String>) -> Self {
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    pub fn forbidden(scope: &str) -> Self {
+    pub(crate) fn forbidden(scope: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             format!("this token lacks the scope `{scope}`"),
@@ -55,13 +55,13 @@ impl AppError {
         .advice("ask an administrator for a token that has it")
     }
 
-    pub fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "no valid token was given")
             .advice("set PILOTAGE_TOKEN, or give the token as the password to git")
     }
 
     /// A fault of ours: logged here once, told without its insides.
-    pub fn internal(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         log("a request failed by a fault of the server", error);
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -71,7 +71,7 @@ impl AppError {
 }
 
 /// Logs what failed with all its causes, once, where it is handled.
-pub fn log(what: &str, error: &dyn std::error::Error) {
+pub(crate) fn log(what: &str, error: &dyn std::error::Error) {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 
 /// What came of an event. Stored with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub runs: Vec<Started>,
     pub faults: Vec<Faulty>,
     /// Why nothing else started, by workflow; or why nothing was looked at.
@@ -23,7 +23,7 @@ pub struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Started {
+pub(crate) struct Started {
     pub run: i64,
     pub workflow: String,
     pub event: String,
@@ -33,7 +33,7 @@ pub struct Started {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Faulty {
+pub(crate) struct Faulty {
     pub workflow: String,
     pub errors: usize,
     /// The diagnostics, drawn.
@@ -44,7 +44,7 @@ pub struct Faulty {
 const COMMITS_MAX: usize = 20;
 
 /// Looks at an event and starts its runs, once. Gives what came of it, now or earlier.
-pub async fn handle(app: &App, id: i64) -> AppResult<Outcome> {
+pub(crate) async fn handle(app: &App, id: i64) -> AppResult<Outcome> {
     let found = app.store.read().await?.event(id).await?;
     let event = found.ok_or_else(|| AppError::not_found("such event"))?;
     if let Ok(outcome) = serde_json::from_str(&event.outcome) {
@@ -57,7 +57,7 @@ pub async fn handle(app: &App, id: i64) -> AppResult<Outcome> {
 }
 
 /// Looks at every event that nobody has looked at yet, as after a crash.
-pub async fn handle_open(app: &App) -> AppResult<()> {
+pub(crate) async fn handle_open(app: &App) -> AppResult<()> {
     let open = app.store.read().await?.open_events().await?;
     for event in open {
         if let Err(error) = handle(app, event.id).await {
@@ -231,14 +231,14 @@ async fn changed_paths(
 
 /// `main` of `refs/heads/main`.
 #[must_use]
-pub fn short_ref(name: &str) -> &str {
+pub(crate) fn short_ref(name: &str) -> &str {
     name.strip_prefix("refs/heads/")
         .or_else(|| name.strip_prefix("refs/tags/"))
         .unwrap_or(name)
 }
 
 /// What a `github` context is made of.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub app: &'a App,
     pub project: &'a Project,
     pub event: &'a Event,
@@ -250,7 +250,7 @@ pub struct Context<'a> {
 
 /// The `github` context of a run, but for what the engine and the runner put in.
 #[must_use]
-pub fn github(context: &Context<'_>, workflow: &str) -> Map<String, Json> {
+pub(crate) fn github(context: &Context<'_>, workflow: &str) -> Map<String, Json> {
     let Context {
         app,
         project,
@@ -299,7 +299,7 @@ pub fn github(context: &Context<'_>, workflow: &str) -> Map<String, Json> {
 }
 
 /// GitHub's payload of a push.
-pub async fn push_payload(
+pub(crate) async fn push_payload(
     app: &App,
     project: &Project,
     actor: &str,
@@ -345,7 +345,7 @@ pub async fn push_payload(
 }
 
 #[must_use]
-pub fn repository_json(app: &App, project: &Project) -> Json {
+pub(crate) fn repository_json(app: &App, project: &Project) -> Json {
     json!({
         "id": project.id,
         "name": project.name,

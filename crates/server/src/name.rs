@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a name is refused, in words for the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {shown} is no good name: {reason}")]
-pub struct BadName {
+pub(crate) struct BadName {
     what: &'static str,
     shown: String,
     reason: &'static str,
@@ -15,10 +15,10 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
+        pub(crate) struct $type(String);
 
         impl $type {
-            pub fn parse(text: &str) -> Result<Self, BadName> {
+            pub(crate) fn parse(text: &str) -> Result<Self, BadName> {
                 let check: fn(&str) -> Result<(), &'static str> = $check;
                 match check(text) {
                     Ok(()) => Ok(Self(text.to_owned())),
@@ -27,7 +27,7 @@ macro_rules! name {
             }
 
             #[must_use]
-            pub fn as_str(&self) -> &str {
+            pub(crate) fn as_str(&self) -> &str {
                 &self.0
             }
         }
@@ -143,7 +143,7 @@ fn hides(c: char) -> bool {
 }
 
 /// A text from outside for a terminal or a log: no control characters, not endless, in backticks.
-pub fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 80;
     let mut out: String = text
         .chars()

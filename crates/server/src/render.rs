@@ -9,7 +9,7 @@ const SHOWN_MAX: usize = 20;
 
 /// How many of them are errors.
 #[must_use]
-pub fn errors(diagnostics: &[Diagnostic]) -> usize {
+pub(crate) fn errors(diagnostics: &[Diagnostic]) -> usize {
     diagnostics
         .iter()
         .filter(|d| d.severity == Severity::Error)
@@ -18,7 +18,7 @@ pub fn errors(diagnostics: &[Diagnostic]) -> usize {
 
 /// Without colour, errors only, apart by empty lines.
 #[must_use]
-pub fn plain(diagnostics: &[Diagnostic]) -> String {
+pub(crate) fn plain(diagnostics: &[Diagnostic]) -> String {
     let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
     let drawn: Vec<String> = errors.take(SHOWN_MAX).map(one).collect();
     drawn.join("\n\n")
@@ -57,7 +57,7 @@ fn one(diagnostic: &Diagnostic) -> String {
 
 /// In the form of the API.
 #[must_use]
-pub fn json(diagnostic: &Diagnostic) -> rest::Diagnostic {
+pub(crate) fn json(diagnostic: &Diagnostic) -> rest::Diagnostic {
     let (start, end) = (
         diagnostic.source.position(diagnostic.span.start),
         diagnostic.source.position(diagnostic.span.end),

@@ -11,7 +11,13 @@ fn record(project: &Project, environment: &str, name: &str) -> String {
 }
 
 /// Seals a value for its place.
-pub fn seal(app: &App, project: &Project, environment: &str, name: &str, value: &str) -> AppResult<Secret> {
+pub(crate) fn seal(
+    app: &App,
+    project: &Project,
+    environment: &str,
+    name: &str,
+    value: &str,
+) -> AppResult<Secret> {
     let sealed = app
         .keys
         .seal(&record(project, environment, name), value.as_bytes());
@@ -25,7 +31,7 @@ pub fn seal(app: &App, project: &Project, environment: &str, name: &str, value: 
 }
 
 /// The values by name. One that does not open is left out, and said so in the server's log.
-pub fn open_all(app: &App, project: &Project, secrets: Vec<Secret>) -> BTreeMap<String, String> {
+pub(crate) fn open_all(app: &App, project: &Project, secrets: Vec<Secret>) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     for secret in secrets {
         let record = record(project, &secret.environment, &secret.name);

@@ -14,7 +14,7 @@ const BLOB_AGE: Duration = Duration::from_secs(2 * 3600);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// Compresses the logs of jobs that have ended, whenever some have.
-pub async fn archive_logs(app: &App) {
+pub(crate) async fn archive_logs(app: &App) {
     let mut changes = app.driver.changes();
     loop {
         changes.borrow_and_update();
@@ -43,7 +43,7 @@ async fn archive_ended(app: &App) -> Result<(), pilotage_store::StoreError> {
 }
 
 /// Removes what is over its time, every hour, and says what that was.
-pub async fn retain(app: Arc<App>, retention: Retention) {
+pub(crate) async fn retain(app: Arc<App>, retention: Retention) {
     loop {
         match app.store.retain(&policy(retention), app.now(), BLOB_AGE).await {
             Ok(removed) if removed.is_nothing() => {}
@@ -69,7 +69,7 @@ fn policy(retention: Retention) -> pilotage_store::RetentionPolicy {
 ///
 /// The runner holds a lock for as long as it lives: the locked file is its stdin. A runner that outlived an earlier
 /// server is found by that, and left alone until it ends.
-pub async fn keep_runner(app: Arc<App>, token: PathBuf, url: String, slots: u32) {
+pub(crate) async fn keep_runner(app: Arc<App>, token: PathBuf, url: String, slots: u32) {
     let mut stopping = app.stopping.clone();
     let mut back_off = Duration::from_secs(1);
     loop {
@@ -99,7 +99,10 @@ async fn run_runner(
     url: &str,
     slots: u32,
 ) -> std::io::Result<std::process::ExitStatus> {
-    let directory = app.data.join("runner");
+    // Beside the data directory, not in it: jobs run as other users, and nothing in there is theirs to reach.
+    let mut name = app.data.file_name().unwrap_or_default().to_owned();
+    name.push("-runner");
+    let directory = app.data.with_file_name(name);
     std::fs::create_dir_all(&directory)?;
     let path = directory.join("alive");
     let lock = tokio::task::spawn_blocking(move || {
@@ -126,6 +129,8 @@ async fn run_runner(
         .arg(&app.data)
         .arg("--data")
         .arg(&directory)
+        .arg("--protect")
+        .arg(&app.data)
         .stdin(Stdio::from(lock));
     let mut guard = Terminate(command.spawn()?);
     guard.0.wait().await

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The texts of the workflow files of one commit, by path.
-pub struct Files {
+pub(crate) struct Files {
     texts: BTreeMap<String, String>,
 }
 
 /// One file, read.
-pub struct Read {
+pub(crate) struct Read {
     pub workflow: Option<Workflow>,
     pub diagnostics: Vec<Diagnostic>,
     /// The texts of the file and of all that it calls, by path.
@@ -26,29 +26,29 @@ pub struct Read {
 
 impl Read {
     #[must_use]
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         has_errors(&self.diagnostics)
     }
 }
 
 impl Files {
-    pub async fn read(repository: &Repository, commit: &str) -> Result<Self, GitError> {
+    pub(crate) async fn read(repository: &Repository, commit: &str) -> Result<Self, GitError> {
         Ok(Self {
             texts: repository.workflow_files(commit).await?,
         })
     }
 
-    pub fn paths(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &String> {
         self.texts.keys()
     }
 
     #[must_use]
-    pub fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.texts.get(path).map(String::as_str)
     }
 
     #[must_use]
-    pub fn parse(&self, path: &str) -> Read {
+    pub(crate) fn parse(&self, path: &str) -> Read {
         let Some(text) = self.texts.get(path) else {
             return Read {
                 workflow: None,
@@ -96,7 +96,7 @@ impl Resolver for Called<'_> {
 
 /// A workflow's name: what it says, or its file's path.
 #[must_use]
-pub fn name(workflow: &Workflow, path: &str) -> String {
+pub(crate) fn name(workflow: &Workflow, path: &str) -> String {
     workflow
         .name
         .as_ref()
@@ -104,7 +104,7 @@ pub fn name(workflow: &Workflow, path: &str) -> String {
 }
 
 /// The project's variables; those of environments come in when a job is leased.
-pub async fn variables(app: &App, project: &Project) -> AppResult<BTreeMap<String, String>> {
+pub(crate) async fn variables(app: &App, project: &Project) -> AppResult<BTreeMap<String, String>> {
     let rows = app.store.read().await?.variables(project.id, "").await?;
     Ok(rows.into_iter().map(|row| (row.name, row.value)).collect())
 }

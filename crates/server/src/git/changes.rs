@@ -11,7 +11,7 @@ use pilotage_store::Project;
 
 /// A ref that moved, and the event that was made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     pub event: i64,
     pub name: String,
     /// Zeros for a ref that is new.
@@ -21,7 +21,7 @@ pub struct Change {
 }
 
 /// Finds what moved in a project and makes the events, in the order of the refs' names.
-pub async fn record_changes(app: &App, project: &Project, actor: &str) -> AppResult<Vec<Change>> {
+pub(crate) async fn record_changes(app: &App, project: &Project, actor: &str) -> AppResult<Vec<Change>> {
     let repository = app.repositories.of(project);
     // A crash may have come between the project and its repository.
     let made = repository.create_if_missing(&project.default_branch).await;
@@ -55,7 +55,7 @@ pub async fn record_changes(app: &App, project: &Project, actor: &str) -> AppRes
 }
 
 /// The same for every project, at start.
-pub async fn record_all_changes(app: &App) -> AppResult<Vec<Change>> {
+pub(crate) async fn record_all_changes(app: &App) -> AppResult<Vec<Change>> {
     let projects = app.store.read().await?.projects().await?;
     let mut changes = Vec::new();
     for project in projects {

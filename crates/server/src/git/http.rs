@@ -35,7 +35,7 @@ pub(super) const PACK_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// The largest request of a fetch: what a client has and wants.
 const WANT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-pub fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/{owner}/{name}/info/refs", get(info_refs))
         .route("/{owner}/{name}/git-upload-pack", post(upload_pack))

@@ -9,6 +9,6 @@ mod packet;
 mod receive;
 mod repository;
 
-pub use changes::record_all_changes;
-pub use http::routes;
-pub use repository::{Commit, GitError, Repositories, Repository};
+pub(crate) use changes::record_all_changes;
+pub(crate) use http::routes;
+pub(crate) use repository::{Commit, GitError, Repositories, Repository};

@@ -6,7 +6,7 @@ use crate::name::RefName;
 const BAND_BYTES: usize = 990;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PacketError {
+pub(crate) enum PacketError {
     #[error("a packet line is not readable")]
     Unreadable,
     #[error("a command of the push is not readable")]
@@ -18,19 +18,19 @@ pub enum PacketError {
 }
 
 /// How many refs one push may change.
-pub const COMMANDS_MAX: usize = 1000;
+pub(crate) const COMMANDS_MAX: usize = 1000;
 const OPTIONS_MAX: usize = 20;
 const OPTION_BYTES_MAX: usize = 1024;
 
 /// One line: its payload, or a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub(crate) enum Line<'a> {
     Flush,
     Data(&'a [u8]),
 }
 
 /// Takes the first line off. None where it is not all there yet.
-pub fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<Line<'a>>, PacketError> {
+pub(crate) fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<Line<'a>>, PacketError> {
     let Some((head, behind)) = rest.split_first_chunk::<4>() else {
         return Ok(None);
     };
@@ -54,7 +54,7 @@ pub fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<Line<'a>>, PacketErro
 
 /// One change that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefCommand {
+pub(crate) struct RefCommand {
     pub before: String,
     pub after: String,
     /// As it came: it may be no good name.
@@ -63,7 +63,7 @@ pub struct RefCommand {
 
 /// The beginning of a push: everything before the pack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PushHead {
+pub(crate) struct PushHead {
     pub commands: Vec<RefCommand>,
     pub capabilities: Vec<String>,
     pub options: Vec<String>,
@@ -71,7 +71,7 @@ pub struct PushHead {
 
 impl PushHead {
     /// Reads it from the beginning of a body. None where it is not all there yet.
-    pub fn read(body: &[u8]) -> Result<Option<Self>, PacketError> {
+    pub(crate) fn read(body: &[u8]) -> Result<Option<Self>, PacketError> {
         let mut head = Self::default();
         let mut rest = body;
         loop {
@@ -93,7 +93,7 @@ impl PushHead {
         Ok(Some(head))
     }
 
-    pub fn has(&self, capability: &str) -> bool {
+    pub(crate) fn has(&self, capability: &str) -> bool {
         self.capabilities.iter().any(|own| own == capability)
     }
 
@@ -146,7 +146,7 @@ impl PushHead {
     }
 
     /// The commands whose refs we do not take, with the reason.
-    pub fn refused(&self) -> Vec<(&RefCommand, String)> {
+    pub(crate) fn refused(&self) -> Vec<(&RefCommand, String)> {
         let bad = |command: &RefCommand| RefName::parse(&command.name).err().map(|error| error.to_string());
         self.commands
             .iter()
@@ -156,13 +156,13 @@ impl PushHead {
 }
 
 /// Writes one line.
-pub fn write_line(out: &mut Vec<u8>, data: &[u8]) {
+pub(crate) fn write_line(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(format!("{:04x}", data.len() + 4).as_bytes());
     out.extend_from_slice(data);
 }
 
 /// Writes text for the person at the other end, line by line, as `remote: …`.
-pub fn write_message(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_message(out: &mut Vec<u8>, text: &str) {
     for line in text.lines() {
         // A line of blanks would be cut to nothing by git; the person sees an empty line either way.
         let line = format!("{line}\n");

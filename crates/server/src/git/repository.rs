@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The object id of nothing, as git writes it.
-pub const NOTHING: &str = "0000000000000000000000000000000000000000";
+pub(crate) const NOTHING: &str = "0000000000000000000000000000000000000000";
 /// How long a reading command may take.
 const READ_TIME: Duration = Duration::from_secs(60);
 /// A workflow file larger than this is not read: the limit of the language's reader is below it.
@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 const CHANGED_PATHS_MAX: usize = 10_000;
 
 #[derive(Debug, thiserror::Error)]
-pub enum GitError {
+pub(crate) enum GitError {
     #[error("cannot run git")]
     Start(#[source] std::io::Error),
     #[error("git {command} took longer than {} s", READ_TIME.as_secs())]
@@ -32,17 +32,17 @@ pub enum GitError {
 
 /// The folder of all repositories.
 #[derive(Clone, Debug)]
-pub struct Repositories {
+pub(crate) struct Repositories {
     directory: PathBuf,
 }
 
 #[derive(Clone, Debug)]
-pub struct Repository {
+pub(crate) struct Repository {
     path: PathBuf,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Commit {
+pub(crate) struct Commit {
     pub sha: String,
     pub tree: String,
     pub author_name: String,
@@ -57,20 +57,20 @@ pub struct Commit {
 impl Commit {
     /// The first line of the message.
     #[must_use]
-    pub fn title(&self) -> &str {
+    pub(crate) fn title(&self) -> &str {
         self.message.lines().next().unwrap_or_default()
     }
 }
 
 impl Repositories {
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: PathBuf) -> Self {
         Self { directory }
     }
 
     /// The repository of a project. Named by number, so that no name from outside is ever a path.
     #[must_use]
-    pub fn of(&self, project: &Project) -> Repository {
+    pub(crate) fn of(&self, project: &Project) -> Repository {
         Repository {
             path: self.directory.join(format!("{}.git", project.id)),
         }
@@ -79,7 +79,7 @@ impl Repositories {
 
 /// A `git` command with nothing of our environment, no configuration but the given, and no code of others.
 #[must_use]
-pub fn git(directory: &Path) -> Command {
+pub(crate) fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear();
     if let Some(path) = std::env::var_os("PATH") {
@@ -127,12 +127,12 @@ pub fn git(directory: &Path) -> Command {
 
 impl Repository {
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Makes the repository if it is not there.
-    pub async fn create(&self, default_branch: &str) -> Result<(), GitError> {
+    pub(crate) async fn create(&self, default_branch: &str) -> Result<(), GitError> {
         tokio::fs::create_dir_all(&self.path)
             .await
             .map_err(GitError::Start)?;
@@ -143,7 +143,7 @@ impl Repository {
     }
 
     /// The same, without asking git where it is there.
-    pub async fn create_if_missing(&self, default_branch: &str) -> Result<(), GitError> {
+    pub(crate) async fn create_if_missing(&self, default_branch: &str) -> Result<(), GitError> {
         let there = tokio::fs::try_exists(self.path.join("HEAD"))
             .await
             .unwrap_or_default();
@@ -154,14 +154,14 @@ impl Repository {
         }
     }
 
-    pub async fn set_head(&self, branch: &str) -> Result<(), GitError> {
+    pub(crate) async fn set_head(&self, branch: &str) -> Result<(), GitError> {
         self.read(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])
             .await?;
         Ok(())
     }
 
     /// Branches and tags with what they point at.
-    pub async fn refs(&self) -> Result<BTreeMap<String, String>, GitError> {
+    pub(crate) async fn refs(&self) -> Result<BTreeMap<String, String>, GitError> {
         let text = self
             .text(&[
                 "for-each-ref",
@@ -177,7 +177,7 @@ impl Repository {
     }
 
     /// The commit behind a ref or a (whole) object id; none where there is none.
-    pub async fn commit_of(&self, revision: &str) -> Result<Option<String>, GitError> {
+    pub(crate) async fn commit_of(&self, revision: &str) -> Result<Option<String>, GitError> {
         let good = RefName::parse(revision).is_ok() || is_oid(revision);
         if !good {
             return Ok(None);
@@ -193,7 +193,7 @@ impl Repository {
         }
     }
 
-    pub async fn commit(&self, sha: &str) -> Result<Commit, GitError> {
+    pub(crate) async fn commit(&self, sha: &str) -> Result<Commit, GitError> {
         const FORMAT: &str = "--format=%H%x00%T%x00%an%x00%ae%x00%cn%x00%ce%x00%cI%x00%B";
         let text = self
             .text(&[
@@ -220,7 +220,7 @@ impl Repository {
     }
 
     /// Commits of a push that `before` does not have, the oldest first, at most `limit`, the newest of them.
-    pub async fn commits_between(
+    pub(crate) async fn commits_between(
         &self,
         before: Option<&str>,
         after: &str,
@@ -239,7 +239,7 @@ impl Repository {
         Ok(commits)
     }
 
-    pub async fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, GitError> {
+    pub(crate) async fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, GitError> {
         match self
             .read(&["merge-base", "--is-ancestor", "--end-of-options", older, newer])
             .await
@@ -251,7 +251,11 @@ impl Repository {
     }
 
     /// The paths that differ; none where they are too many to look at.
-    pub async fn changed_paths(&self, before: &str, after: &str) -> Result<Option<Vec<String>>, GitError> {
+    pub(crate) async fn changed_paths(
+        &self,
+        before: &str,
+        after: &str,
+    ) -> Result<Option<Vec<String>>, GitError> {
         let arguments = [
             "diff-tree",
             "-r",
@@ -272,7 +276,7 @@ impl Repository {
     }
 
     /// The paths of all files of a commit, of a root commit's push; none where they are too many.
-    pub async fn all_paths(&self, commit: &str) -> Result<Option<Vec<String>>, GitError> {
+    pub(crate) async fn all_paths(&self, commit: &str) -> Result<Option<Vec<String>>, GitError> {
         let text = self
             .text(&["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit])
             .await?;
@@ -285,7 +289,7 @@ impl Repository {
     }
 
     /// The workflow files of a commit, by path: `.yml` and `.yaml` directly under `.github/workflows`.
-    pub async fn workflow_files(&self, commit: &str) -> Result<BTreeMap<String, String>, GitError> {
+    pub(crate) async fn workflow_files(&self, commit: &str) -> Result<BTreeMap<String, String>, GitError> {
         let listed = self
             .text(&["ls-tree", "-z", "--full-tree", commit, ".github/workflows/"])
             .await?;
@@ -307,7 +311,7 @@ impl Repository {
     }
 
     /// A file at a commit; none where there is no such file.
-    pub async fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+    pub(crate) async fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         match self
             .read(&["cat-file", "blob", &format!("{commit}:{path}")])
             .await
@@ -345,6 +349,6 @@ impl Repository {
 
 /// Whether it is a whole object id.
 #[must_use]
-pub fn is_oid(text: &str) -> bool {
+pub(crate) fn is_oid(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -19,7 +19,7 @@ use crate::app::App;
 use axum::Router;
 use std::sync::Arc;
 
-pub fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .merge(artifact::routes())
         .merge(audit::routes())

@@ -9,6 +9,6 @@ use crate::app::App;
 use axum::Router;
 use std::sync::Arc;
 
-pub fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Router<Arc<App>> {
     protocol::routes().merge(services::routes())
 }

@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The job that asks.
-pub struct Asker {
+pub(crate) struct Asker {
     pub project: Project,
     pub run: Run,
     pub job: Job,

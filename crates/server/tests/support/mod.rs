@@ -26,6 +26,7 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().expect("a directory");
         let client = Client::builder().build().expect("a client");

@@ -1,6 +1,6 @@
 //! Ids of jobs and steps: which are allowed, and how GitHub makes those that nobody gave (`IdBuilder.cs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 const LENGTH_MAX: usize = 100;
 
@@ -8,8 +8,6 @@ const LENGTH_MAX: usize = 100;
 #[derive(Default)]
 pub(super) struct Ids {
     taken: HashSet<String>,
-    /// How often an id was made of each name, so that thousands of steps do not try each number again.
-    made: HashMap<String, u32>,
 }
 
 impl Ids {
@@ -27,7 +25,7 @@ impl Ids {
     pub(super) fn make(&mut self, base: &str) -> String {
         let mut name = String::from("__");
         name.extend(base.chars().map(|c| if is_id_char(c) { c } else { '_' }));
-        let mut attempt = self.made.get(&name).map_or(1, |made| made + 1);
+        let mut attempt = 1u32;
         loop {
             let suffix = if attempt == 1 {
                 String::new()
@@ -37,7 +35,6 @@ impl Ids {
             let kept: String = name.chars().take(LENGTH_MAX - suffix.len()).collect();
             let candidate = kept + &suffix;
             if self.taken.insert(candidate.to_lowercase()) {
-                self.made.insert(name, attempt);
                 return candidate;
             }
             attempt += 1;

@@ -25,9 +25,6 @@ const SHAPE: Shape = Shape {
     required: &["jobs"],
 };
 
-/// After so many faults in one file the rest is only counted.
-const FAULTS_MAX: usize = 100;
-
 /// Reads one file by itself, without what it calls.
 pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) {
     let (root, diagnostics) = yaml::parse(source);
@@ -83,16 +80,6 @@ pub(super) fn read(source: &Arc<Source>) -> (Option<Workflow>, Vec<Diagnostic>) 
         );
     }
     reader.diagnostics.sort_by_key(|d| d.span);
-    let more = reader.diagnostics.len().saturating_sub(FAULTS_MAX);
-    if more > 0 {
-        let last = reader
-            .diagnostics
-            .get(FAULTS_MAX)
-            .map(|d| d.span)
-            .unwrap_or_default();
-        reader.diagnostics.truncate(FAULTS_MAX);
-        reader.error("W0002", last, format!("{more} more faults are not shown"));
-    }
     (Some(workflow), reader.diagnostics)
 }
 
