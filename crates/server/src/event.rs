@@ -223,9 +223,16 @@ async fn changed_paths(
         return repository.changed_paths(&before, sha).await;
     }
     let default = format!("refs/heads/{}", project.default_branch);
-    match repository.commit_of(&default).await? {
-        Some(base) if name != default => repository.changed_paths(&base, sha).await,
-        _ => repository.all_paths(sha).await,
+    let base = repository.commit_of(&default).await?.filter(|_| name != default);
+    let base = match base {
+        Some(base) if !repository.is_ancestor(sha, &base).await? => Some(base),
+        // Without a commit of its own: what its last commit changed.
+        Some(_) => repository.parent(sha).await?,
+        None => None,
+    };
+    match base {
+        Some(base) => repository.changed_paths(&base, sha).await,
+        None => repository.all_paths(sha).await,
     }
 }
 

@@ -27,6 +27,7 @@ macro_rules! name {
             }
 
             #[must_use]
+            #[allow(dead_code, reason = "of some kinds only the check is wanted")]
             pub(crate) fn as_str(&self) -> &str {
                 &self.0
             }

@@ -21,10 +21,11 @@ async fn pushed(world: &World) -> String {
 async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else() {
     let world = World::new().await;
     world.project().await;
+    let world_ref = &world;
     let set = |path: &str, value: &str, environment: Option<&str>| {
         let body = json!({"value": value, "environment": environment});
         let path = format!("projects/o/p/{path}");
-        async { world.send(Method::PUT, &path.clone(), body).await }
+        async move { world_ref.send(Method::PUT, &path, body).await }
     };
     set("secrets/token", "project-canary", None).await;
     set("secrets/KEY", "production-canary", Some("production")).await;

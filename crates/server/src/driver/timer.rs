@@ -60,7 +60,7 @@ impl Turn<'_> {
                     }
                 }
                 _ => {
-                    tracing::error!(machine.kind = %kind, "a machine of an unknown kind, `{kind}`, has a deadline")
+                    tracing::error!(machine.kind = %kind, "a machine of an unknown kind, `{kind}`, has a deadline");
                 }
             }
         }

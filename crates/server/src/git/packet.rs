@@ -185,9 +185,9 @@ mod tests {
         let mut out = Vec::new();
         for line in lines {
             if line.is_empty() {
-                out.extend_from_slice(b"0000")
+                out.extend_from_slice(b"0000");
             } else {
-                write_line(&mut out, line.as_bytes())
+                write_line(&mut out, line.as_bytes());
             }
         }
         out

@@ -154,12 +154,6 @@ impl Repository {
         }
     }
 
-    pub(crate) async fn set_head(&self, branch: &str) -> Result<(), GitError> {
-        self.read(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])
-            .await?;
-        Ok(())
-    }
-
     /// Branches and tags with what they point at.
     pub(crate) async fn refs(&self) -> Result<BTreeMap<String, String>, GitError> {
         let text = self
@@ -239,6 +233,24 @@ impl Repository {
         Ok(commits)
     }
 
+    /// The first parent of a commit.
+    pub(crate) async fn parent(&self, sha: &str) -> Result<Option<String>, GitError> {
+        match self
+            .text(&[
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                &format!("{sha}^"),
+            ])
+            .await
+        {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(GitError::Failed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) async fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, GitError> {
         match self
             .read(&["merge-base", "--is-ancestor", "--end-of-options", older, newer])
@@ -308,18 +320,6 @@ impl Repository {
             }
         }
         Ok(files)
-    }
-
-    /// A file at a commit; none where there is no such file.
-    pub(crate) async fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
-        match self
-            .read(&["cat-file", "blob", &format!("{commit}:{path}")])
-            .await
-        {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(GitError::Failed { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     async fn text(&self, arguments: &[&str]) -> Result<String, GitError> {

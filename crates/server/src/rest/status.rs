@@ -71,9 +71,9 @@ async fn project_status(app: &App, project: &Project, runners: &[queue::Runner])
     for (status, count) in c.open_run_counts(project.id).await? {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         if status == "in_progress" {
-            running += count
+            running += count;
         } else {
-            queued += count
+            queued += count;
         }
     }
     for job in c

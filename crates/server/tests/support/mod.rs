@@ -1,5 +1,5 @@
 //! A server in this process, a real git client, and a runner that says what a test wants it to say.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use pilotage_api::lease::{
     Lease, LeaseAnswer, LeaseRequest, Next, Register, Registered, Renew, Renewed, Reports, ResultAnswer,
