@@ -22,10 +22,14 @@ impl Traffic {
         self.number += 1;
         // Fibonacci hashing: spread evenly, the same at each run.
         let spread = self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        let arm = if spread % 10 == 0 { Arm::New } else { Arm::Old };
+        let arm = if spread.is_multiple_of(10) {
+            Arm::New
+        } else {
+            Arm::Old
+        };
         let answer = Answer {
             at_us: self.number * 10_000,
-            error: spread % 101 == 0,
+            error: spread.is_multiple_of(101),
             latency_us: 10_000 + spread % 32_768,
         };
         (arm, answer)
