@@ -41,8 +41,6 @@ pub struct ChildRules {
     /// Where a job has to run as root: takes the capabilities away by which root reaches other processes, disks
     /// and the kernel. Those for installing packages stay.
     pub drop_capabilities: bool,
-    /// `cgroup.procs` of the job's control group, open for writing.
-    pub cgroup: Option<OwnedFd>,
 }
 
 /// What is to be kept from jobs.
@@ -152,7 +150,6 @@ impl Isolation {
             user,
             no_new_privs: self.no_new_privs,
             drop_capabilities,
-            cgroup: None,
         })
     }
 
@@ -256,6 +253,26 @@ fn landlock_version() -> Option<i32> {
     i32::try_from(version).ok().filter(|v| *v > 0)
 }
 
+/// The directories of a `PATH` that other users can come to: a program of `/root/bin` would be found for a job, and
+/// then not be executed.
+#[must_use]
+pub fn path_for_others(path: &str) -> String {
+    let open = |entry: &&str| {
+        let Ok(real) = Path::new(entry).canonicalize() else {
+            return false;
+        };
+        real.ancestors().all(others_enter)
+    };
+    path.split(':').filter(open).collect::<Vec<_>>().join(":")
+}
+
+fn others_enter(directory: &Path) -> bool {
+    const OTHERS_ENTER: u32 = 0o001;
+    directory
+        .metadata()
+        .is_ok_and(|m| m.permissions().mode() & OTHERS_ENTER != 0)
+}
+
 /// Other users must be able to come to their directories.
 fn users_are_possible(work: &Path) -> Result<(), String> {
     if !is_root() {
@@ -264,12 +281,11 @@ fn users_are_possible(work: &Path) -> Result<(), String> {
     let work = work
         .canonicalize()
         .map_err(|e| format!("cannot look at {}: {e}", work.display()))?;
-    const OTHERS_ENTER: u32 = 0o001;
     for directory in work.ancestors() {
         let metadata = directory
             .metadata()
             .map_err(|e| format!("cannot look at {}: {e}", directory.display()))?;
-        if metadata.uid() != 0 || metadata.permissions().mode() & OTHERS_ENTER == 0 {
+        if metadata.uid() != 0 || !others_enter(directory) {
             return Err(format!(
                 "{} cannot be entered by other users",
                 directory.display()

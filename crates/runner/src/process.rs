@@ -271,11 +271,12 @@ impl JobProcesses {
         let status = {
             let mut pump = std::pin::pin!(pump(&mut pipe, output, &activity));
             let status = loop {
+                // The output comes last: a program that never stops writing would leave no turn to the others.
                 tokio::select! {
                     biased;
-                    result = &mut pump, if pumped.is_none() => pumped = Some(result?),
-                    ended = running.wait() => break ended,
                     () = stopping.next(stop) => stopping.step_down(stop),
+                    ended = running.wait() => break ended,
+                    result = &mut pump, if pumped.is_none() => pumped = Some(result?),
                 }
             };
             if stopping.reason.is_some() {
@@ -404,9 +405,9 @@ async fn drain(
         let seen = activity.reads.load(Ordering::Relaxed);
         tokio::select! {
             biased;
-            result = pump.as_mut() => return result.map(Some),
             () = stop.kill.cancelled() => return Ok(None),
             () = tokio::time::sleep(QUIET) => {}
+            result = pump.as_mut() => return result.map(Some),
         }
         let blocked = activity.flushing.load(Ordering::Relaxed);
         let quiet = activity.reads.load(Ordering::Relaxed) == seen;

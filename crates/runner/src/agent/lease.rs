@@ -167,6 +167,11 @@ fn host(
     let rules = rules.map_err(|e| format!("cannot shut the job off from the platform: {e}"))?;
     let http = Http::new(&settings.server, lease.token.as_str()).map_err(|e| describe(&e))?;
     let mut env = settings.env.clone();
+    if agent.isolation.user(slot).is_some() {
+        for (_, path) in env.iter_mut().filter(|(name, _)| name == "PATH") {
+            *path = crate::isolation::path_for_others(path);
+        }
+    }
     env.push(("TMPDIR".to_owned(), workspace.tmp.to_string_lossy().into_owned()));
     Ok(JobHost {
         dirs: Dirs {

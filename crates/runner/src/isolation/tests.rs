@@ -204,3 +204,12 @@ fn a_work_directory_that_others_cannot_enter_is_named() {
         isolation.describe()
     );
 }
+
+#[test]
+fn a_path_keeps_what_others_can_enter() {
+    let closed = tempfile::tempdir().unwrap();
+    fs::create_dir(closed.path().join("bin")).unwrap();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}/bin:/usr/bin:/no/such:/bin", closed.path().display());
+    assert_eq!(path_for_others(&path), "/usr/bin:/bin");
+}

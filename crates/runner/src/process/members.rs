@@ -174,6 +174,7 @@ impl Job {
             if members.is_empty() {
                 break;
             }
+            self.stop_forking(&members);
             kill_all(&table, &members, &mut left);
             if Instant::now() > deadline {
                 left.iter_mut().for_each(|l| l.killed = !members.contains(&l.pid));
@@ -185,6 +186,22 @@ impl Job {
         self.forget();
         left.iter_mut().for_each(|l| l.killed = true);
         left
+    }
+
+    /// Stops the members and those that they start meanwhile, so that killing is not a race with a fork bomb.
+    fn stop_forking(&self, members: &HashSet<i32>) {
+        const ROUNDS_MAX: usize = 20;
+        let mut stopped = members.clone();
+        for _ in 0..ROUNDS_MAX {
+            for pid in &stopped {
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGSTOP);
+            }
+            let now = self.members(&processes());
+            if now.is_subset(&stopped) {
+                break;
+            }
+            stopped = now;
+        }
     }
 
     /// Without waiting, for a job that is dropped.

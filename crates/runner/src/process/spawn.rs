@@ -107,11 +107,10 @@ struct Failure {
 }
 
 /// The child's steps, by number, for messages.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 8] = [
     "make a process",
     "make a session",
     "connect its output",
-    "join its control group",
     "give up groups and user",
     "give up privileges",
     "shut it off from the platform",
@@ -132,7 +131,6 @@ struct Plan {
     envp: *const *const c_char,
     null: RawFd,
     output: RawFd,
-    cgroup: RawFd,
     landlock: RawFd,
     no_new_privs: bool,
     drop_capabilities: bool,
@@ -146,6 +144,9 @@ struct Plan {
 const BRAND_LIMIT: libc::__rlimit_resource_t = libc::RLIMIT_MSGQUEUE;
 const BRAND_BASE: libc::rlim_t = 800_000;
 const BRANDS: u64 = 100_000;
+
+/// Processes of a job that has a user of its own: a fork bomb ends there, and not with the machine.
+const USER_PROCESSES_MAX: libc::rlim_t = 8192;
 
 /// The brand of a job's processes, by the job's number in this process.
 pub(super) fn brand(job: u64) -> libc::rlim_t {
@@ -179,7 +180,6 @@ pub(super) fn spawn(
         envp: envp.as_ptr(),
         null: dev_null().map_err(first)?,
         output: output.as_raw_fd(),
-        cgroup: rules.cgroup.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         landlock: rules.landlock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         no_new_privs: rules.no_new_privs,
         drop_capabilities: rules.drop_capabilities,
@@ -299,16 +299,18 @@ unsafe fn become_program(plan: &Plan) -> c_int {
             libc::setrlimit(BRAND_LIMIT, &limit);
         }
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        if plan.cgroup >= 0 && libc::write(plan.cgroup, c"0".as_ptr().cast(), 1) != 1 {
-            return 3;
-        }
         if let Some(user) = plan.user {
+            let processes = libc::rlimit {
+                rlim_cur: USER_PROCESSES_MAX,
+                rlim_max: USER_PROCESSES_MAX,
+            };
+            libc::setrlimit(libc::RLIMIT_NPROC, &processes);
             let none = std::ptr::null::<libc::gid_t>();
             if libc::syscall(libc::SYS_setgroups, 0, none) != 0
                 || libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid) != 0
                 || libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) != 0
             {
-                return 4;
+                return 3;
             }
         }
         if plan.drop_capabilities {
@@ -318,17 +320,17 @@ unsafe fn become_program(plan: &Plan) -> c_int {
             }
         }
         if plan.no_new_privs && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
-            return 5;
+            return 4;
         }
         if plan.landlock >= 0 && libc::syscall(libc::SYS_landlock_restrict_self, plan.landlock, 0) != 0 {
-            return 6;
+            return 5;
         }
         if libc::chdir(plan.cwd) != 0 {
-            return 7;
+            return 6;
         }
         reset_signals();
         libc::execve(plan.path, plan.argv, plan.envp);
-        8
+        7
     }
 }
 

@@ -176,6 +176,17 @@ async fn what_a_step_leaves_behind_neither_holds_it_up_nor_outlives_the_job() {
 }
 
 #[tokio::test]
+async fn processes_that_go_on_forking_are_ended_too() {
+    let job = job();
+    let script = "trap '' TERM\n\
+        bomb() { while :; do (sleep 0.05 &) ; sleep 0.001; done; }; bomb >/dev/null 2>&1 & bomb >/dev/null 2>&1 & sleep 0.2";
+    let (ended, _) = run(&job, &bash(script)).await;
+    assert!(ended.status.success());
+    let left = job.end().await;
+    assert!(left.len() > 2 && left.iter().all(|l| l.killed), "{left:?}");
+}
+
+#[tokio::test]
 async fn a_background_process_can_write_on_after_its_step() {
     let job = job();
     let dir = tempfile::tempdir().unwrap();
@@ -279,6 +290,32 @@ impl Output for WhenUp {
     async fn flush(&mut self) -> Result<(), LogClosed> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn output_without_end_is_stopped_like_any_other() {
+    let job = job();
+    let program = Program {
+        timeout: Some(Duration::from_millis(300)),
+        ..bash("exec yes")
+    };
+    let started = Instant::now();
+    let (ended, _) = run(&job, &program).await;
+    assert_eq!(ended.stopped, Some(StopReason::TimedOut));
+    let (ended, _) = run(&job, &bash("yes &")).await;
+    assert!(ended.left_behind && ended.stopped.is_none());
+    assert!(
+        started.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        started.elapsed()
+    );
+    let left = job.end().await;
+    assert_eq!(
+        left.iter()
+            .map(|l| (l.name.as_str(), l.killed))
+            .collect::<Vec<_>>(),
+        [("yes", true)]
+    );
 }
 
 #[tokio::test]

@@ -246,6 +246,43 @@ async fn draining_finishes_what_runs_and_a_second_word_cancels_it() {
     assert_eq!(desk.book().results[0].conclusion, Conclusion::Cancelled);
 }
 
+#[tokio::test]
+async fn a_job_finds_nothing_of_the_platform_or_of_other_jobs() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("master.key"), "CANARY").unwrap();
+    let work = data.path().join("work");
+    std::fs::create_dir_all(work.join("other")).unwrap();
+    std::fs::write(work.join("other/secret"), "CANARY").unwrap();
+    let (desk, ending) = (Desk::open().await, Ending::default());
+    let mut settings = settings(&desk.url, &work);
+    settings.protected = vec![data.path().to_owned()];
+    settings.first_user = Some(pilotage_runner::isolation::FIRST_USER + 500);
+    let (told, isolation) = tokio::sync::oneshot::channel();
+    let running = tokio::spawn(run(settings, ending.clone(), move |text| {
+        told.send(text.to_owned()).unwrap();
+    }));
+    let isolation = isolation.await.unwrap();
+    desk.give(&format!(
+        "- run: |
+    cat {0}/master.key {0}/work/other/secret {0}/work/lock 2>/dev/null || true
+    cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n' | sed 's/^/CANARY /' || true
+    grep -rs CANARY {0} && echo CANARY found || true
+    touch {0}/planted 2>/dev/null && echo CANARY planted || true
+    touch here $HOME/there $TMPDIR/temp $RUNNER_TEMP/too && echo own places work",
+        data.path().display()
+    ));
+    desk.until("a result", |b| !b.results.is_empty()).await;
+    let lines = desk.book().lines.clone();
+    // The script is in the log as well, which is why whole lines count.
+    let found = lines.iter().filter(|l| l.starts_with("CANARY")).count();
+    assert!(lines.iter().any(|l| l == "own places work"), "{lines:?}");
+    if isolation.contains("Landlock") && !isolation.contains("no Landlock") {
+        assert_eq!(found, 0, "{isolation}: {lines:?}");
+    }
+    ending.drain.cancel();
+    running.await.unwrap().unwrap();
+}
+
 /// The process that the next test kills. Does nothing when it is run as a test.
 #[tokio::test]
 async fn runner_process() {
