@@ -3,6 +3,7 @@
 //! Owns the order of things around the steps: contexts, environment, set-up log, the loop over the sequence, time and
 //! cancellation, outputs. What a single step does is in `step`.
 
+mod limits;
 mod prepare;
 mod run;
 

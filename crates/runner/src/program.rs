@@ -128,9 +128,10 @@ async fn run_into(
     if !ended.status.success() {
         return Err(ActionError::Exit(ended.status.code()));
     }
-    match left.refused.take().or(faults) {
-        Some(message) => Err(ActionError::Failed(message)),
-        None => Ok(()),
+    match (left.refused.take(), faults) {
+        (Some(message), _) => Err(ActionError::Refused(message)),
+        (None, Some(message)) => Err(ActionError::Failed(message)),
+        (None, None) => Ok(()),
     }
 }
 

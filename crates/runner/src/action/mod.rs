@@ -55,6 +55,9 @@ pub(crate) enum ActionError {
     Exit(i32),
     #[error("The operation was canceled.")]
     Stopped,
+    /// What a command of the step's output could not do; the log says it where the command stood.
+    #[error("{0}")]
+    Refused(String),
     /// A step inside failed and has said why.
     #[error("a step of the action failed")]
     Told,

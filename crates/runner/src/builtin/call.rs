@@ -138,6 +138,22 @@ impl Call<'_> {
         }
     }
 
+    /// A path of an input, from the workspace or from `~`, wherever it lies.
+    pub(crate) fn place(&self, path: &str) -> Result<PathBuf, ActionError> {
+        let from_home = path.strip_prefix("~/").or((path == "~").then_some(""));
+        let given = from_home.map_or_else(|| self.workspace().join(path), |rest| self.home().join(rest));
+        let mut target = PathBuf::new();
+        for component in given.components() {
+            match component {
+                Component::ParentDir => drop(target.pop()),
+                Component::CurDir => {}
+                other => target.push(other),
+            }
+        }
+        self.reachable(&target)?;
+        Ok(target)
+    }
+
     /// Refuses early and by name what would be refused when it is opened.
     pub(crate) fn reachable(&self, path: &Path) -> Result<(), ActionError> {
         let real = nearest_real(path).unwrap_or_else(|| path.to_owned());
@@ -270,17 +286,15 @@ impl Call<'_> {
         let program = self.program(name, arguments, directory, extra)?;
         self.log.flush().await?;
         let processes = Arc::clone(&self.job.processes);
-        let mut last_line = String::new();
+        let mut said = Said::default();
         let output = |line: &crate::log::Line<'_>, log: &mut StepLog| {
             log.line(&line.text);
-            if !line.text.trim().is_empty() {
-                line.text.trim().clone_into(&mut last_line);
-            }
+            said.hear(line.text.trim());
         };
         let mut output = StepOutput::new(self.log, output);
         let ended = processes.run(&program, self.stop, &mut output).await?;
         drop(output);
-        check(ended, name, arguments, &last_line)
+        check(ended, name, arguments, said.gist())
     }
 
     /// What a program writes, both outputs together; none where it fails.
@@ -324,7 +338,34 @@ impl Call<'_> {
     }
 }
 
-fn check(ended: Ended, name: &str, arguments: &[&str], last_line: &str) -> Result<(), ActionError> {
+/// What of a program's output says why it failed.
+#[derive(Default)]
+struct Said {
+    first_error: String,
+    last: String,
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) {
+        let lower = line.to_ascii_lowercase();
+        if self.first_error.is_empty() && (lower.contains("error") || lower.starts_with("fatal")) {
+            line.clone_into(&mut self.first_error);
+        }
+        if !line.is_empty() {
+            line.clone_into(&mut self.last);
+        }
+    }
+
+    fn gist(&self) -> &str {
+        if self.first_error.is_empty() {
+            &self.last
+        } else {
+            &self.first_error
+        }
+    }
+}
+
+fn check(ended: Ended, name: &str, arguments: &[&str], said: &str) -> Result<(), ActionError> {
     if ended.stopped.is_some() {
         return Err(ActionError::Stopped);
     }
@@ -333,7 +374,7 @@ fn check(ended: Ended, name: &str, arguments: &[&str], last_line: &str) -> Resul
     }
     let what = arguments.first().copied().unwrap_or_default();
     Err(ActionError::failed(format!(
-        "`{name} {what}` ended with exit code {}: {last_line}",
+        "`{name} {what}` ended with exit code {}: {said}",
         ended.status.code()
     )))
 }

@@ -31,7 +31,7 @@ pub(super) const DOWNLOAD_ARTIFACT: BuiltIn = BuiltIn {
 async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
     refuse_other_runs(call)?;
     let merge = call.flag("merge-multiple")?;
-    let target = call.below_workspace(call.input("path"))?;
+    let target = call.place(call.input("path"))?;
     let services = call.services();
     let all = call.wait(services.artifacts()).await??;
     let (wanted, single) = choose(call, all)?;

@@ -195,7 +195,12 @@ async fn install(
     let place = directory.to_string_lossy().into_owned();
     call.run("mkdir", &["--", &place], &workspace, &[]).await?;
     let listed = call
-        .capture("npm", &["view", package, "versions", "--json"], &directory, &[])
+        .capture(
+            "npm",
+            &["view", "--fetch-retries=1", package, "versions", "--json"],
+            &directory,
+            &[],
+        )
         .await?;
     let all: Vec<String> = listed
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -218,6 +223,7 @@ async fn install(
         "--no-audit",
         "--no-fund",
         "--ignore-scripts",
+        "--fetch-retries=1",
         "--loglevel=error",
         "--prefix",
         &prefix,
@@ -339,6 +345,10 @@ async fn save_cache(call: &mut Call<'_>) -> Result<(), ActionError> {
     };
     let directory = call.saved("directory").unwrap_or_default().to_owned();
     if call.saved("matched") == Some(key.as_str()) {
+        return Ok(());
+    }
+    if !call.place(&directory)?.exists() {
+        call.say(&format!("nothing lies at {directory}: no cache is saved"));
         return Ok(());
     }
     cache::pack_and_save(call, &[directory], &key).await

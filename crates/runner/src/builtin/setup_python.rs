@@ -280,5 +280,9 @@ async fn save_cache(call: &mut Call<'_>) -> Result<(), ActionError> {
     if call.saved("matched") == Some(key.as_str()) {
         return Ok(());
     }
+    if !call.home().join(".cache/pip").exists() {
+        call.say("pip kept nothing: no cache is saved");
+        return Ok(());
+    }
     cache::pack_and_save(call, &[pip_cache()], &key).await
 }

@@ -1,6 +1,6 @@
 //! `actions/upload-artifact`: files of the workspace as one immutable ZIP of the run.
 
-use super::artifact::{Temporary, size};
+use super::artifact::{Temporary, files as file_count, size};
 use super::{BuiltIn, Call, Input};
 use crate::action::ActionError;
 use crate::archive;
@@ -65,8 +65,8 @@ async fn run(call: &mut Call<'_>) -> Result<(), ActionError> {
         .map(|f| f.strip_prefix(&base).unwrap_or(f).to_string_lossy().into_owned());
     let named: Vec<(PathBuf, String)> = files.iter().cloned().zip(names).collect();
     call.say(&format!(
-        "{} files below {} go into the artifact `{name}`",
-        named.len(),
+        "{} below {} go into the artifact `{name}`",
+        file_count(named.len()),
         base.display()
     ));
     call.flush().await?;

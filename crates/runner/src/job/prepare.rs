@@ -12,6 +12,25 @@ use pilotage_workflow::expr::{Object, Value};
 use pilotage_workflow::model::{StepsJob, Workflow};
 use std::path::Path;
 
+/// How this machine reaches the network: its proxies, and the certificates that it trusts. Jobs need them too.
+const NETWORK: [&str; 15] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+];
+
 /// Everything that must not be seen is known to the masker before the first line is written.
 pub(super) fn mask_secrets(masker: &Masker, spec: &JobSpec, host: &JobHost) {
     for secret in spec.secrets.values() {
@@ -20,6 +39,19 @@ pub(super) fn mask_secrets(masker: &Masker, spec: &JobSpec, host: &JobHost) {
     if let Some(token) = &host.token {
         masker.add(token);
     }
+    for password in NETWORK
+        .iter()
+        .filter_map(|name| proxy_password(&std::env::var(name).ok()?))
+    {
+        masker.add(&password);
+    }
+}
+
+/// `secret` of `http://user:secret@proxy:3128`.
+fn proxy_password(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 pub(super) fn contexts(spec: &JobSpec, host: &JobHost, debug: bool) -> std::io::Result<Contexts> {
@@ -186,6 +218,11 @@ pub(super) fn base_env(host: &JobHost) -> Env {
         "AGENT_TOOLSDIRECTORY".to_owned(),
         host.dirs.tool_cache.to_string_lossy().into_owned(),
     );
+    for name in NETWORK {
+        if let Ok(value) = std::env::var(name) {
+            env.insert(name.to_owned(), value);
+        }
+    }
     env.extend(host.env.iter().cloned());
     env
 }
@@ -227,6 +264,16 @@ pub(super) fn defaults(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxys_password_is_found() {
+        assert_eq!(
+            proxy_password("http://me:s3cret@proxy:3128").as_deref(),
+            Some("s3cret")
+        );
+        assert_eq!(proxy_password("http://proxy:3128"), None);
+        assert_eq!(proxy_password("localhost,.internal"), None);
+    }
 
     #[test]
     fn refs_have_a_kind_and_a_short_name() {

@@ -1,5 +1,6 @@
 //! The loop over a job's steps, and what is around it.
 
+use super::limits::Limits;
 use super::{Dirs, Job, JobHost, prepare};
 use crate::action::{ActionError, Code, Post, javascript, resolve};
 use crate::builtin;
@@ -18,13 +19,8 @@ use pilotage_workflow::parse;
 use pilotage_workflow::sequence::{Outcome, Phase, Sequence, Status, Turn};
 use pilotage_workflow::source::Source;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio_util::sync::CancellationToken;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// GitHub's default of `timeout-minutes`.
-const TIMEOUT: Duration = Duration::from_secs(360 * 60);
-/// GitHub's default of `cancel-timeout-minutes`: what may still run after a cancellation ends then.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// GitHub's limit of a job's outputs.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -508,6 +504,7 @@ async fn run_sequence(
         if job.cancel.is_cancelled() {
             sequence.cancel();
         }
+        frame.contexts.set_job_status(sequence.conclusion());
         let (id, name) = label(frame, steps, &work);
         let name = job.log.masker().mask_str(&name).into_owned();
         announced
@@ -618,66 +615,4 @@ async fn run_posts(
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// How long a job may take.
-struct Limits {
-    timeout: Duration,
-    cancel_timeout: Duration,
-}
-
-/// Lets time pass: cancels the job when its time is over, and ends it when its cancellation takes too long.
-struct JobWatch {
-    stop: Stop,
-    timed_out: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Limits {
-    fn new(job: &StepsJob, frame: &Frame) -> Result<Self, String> {
-        let read = |tree, key: &str, default| match step::evaluate_minutes(tree, &frame.contexts) {
-            Ok(time) => Ok(time.unwrap_or(default)),
-            Err(e) => Err(format!("cannot use the job's `{key}`: {e}")),
-        };
-        Ok(Self {
-            timeout: read(job.timeout_minutes.as_ref(), "timeout-minutes", TIMEOUT)?,
-            cancel_timeout: read(
-                job.cancel_timeout_minutes.as_ref(),
-                "cancel-timeout-minutes",
-                CANCEL_TIMEOUT,
-            )?,
-        })
-    }
-
-    fn watch(&self, job: &Job) -> JobWatch {
-        let stop = Stop::default();
-        let timed_out = CancellationToken::new();
-        let (cancel, kill) = (job.cancel.clone(), stop.kill.clone());
-        let (mark, timeout, cancel_timeout) = (timed_out.clone(), self.timeout, self.cancel_timeout);
-        let task = tokio::spawn(async move {
-            if tokio::time::timeout(timeout, cancel.cancelled()).await.is_err() {
-                mark.cancel();
-                cancel.cancel();
-            }
-            tokio::time::sleep(cancel_timeout).await;
-            kill.cancel();
-        });
-        JobWatch {
-            stop,
-            timed_out,
-            task,
-        }
-    }
-}
-
-impl JobWatch {
-    fn timed_out(&self) -> bool {
-        self.timed_out.is_cancelled()
-    }
-}
-
-impl Drop for JobWatch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }

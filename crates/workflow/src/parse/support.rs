@@ -101,10 +101,13 @@ fn of_action(action: &Spanned<String>, supported: &Supported<'_>) -> Option<(&'s
         .builtin
         .iter()
         .find(|(n, _)| n.eq_ignore_ascii_case(name));
+    // A whole commit says nothing of its version; people pin to one, so it stands for the newest.
+    let commit = matches!(version.len(), 40 | 64) && version.bytes().all(|b| b.is_ascii_hexdigit());
     let fits = |majors: &[&str]| {
-        majors
-            .iter()
-            .any(|m| version == *m || version.strip_prefix(m).is_some_and(|r| r.starts_with('.')))
+        commit
+            || majors
+                .iter()
+                .any(|m| version == *m || version.strip_prefix(m).is_some_and(|r| r.starts_with('.')))
     };
     match known {
         Some((_, majors)) if fits(majors) => None,
