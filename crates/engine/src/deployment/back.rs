@@ -7,7 +7,8 @@ use crate::time::Timestamp;
 use std::time::Duration;
 
 impl Deployment {
-    /// Turns round. Later reasons do not change the first one; what was waited for is not waited for any more.
+    /// Turns round. Later reasons do not change the first one, but may be worth a quarantine; what was waited for is
+    /// not waited for any more.
     pub(super) fn go_back(
         &mut self,
         now: Timestamp,
@@ -15,10 +16,17 @@ impl Deployment {
         quarantine: bool,
         effects: &mut Effects,
     ) {
-        if self.back.is_some() || self.is_settled() {
+        if self.is_settled() {
             return;
         }
-        if matches!(self.stage, Stage::Pending | Stage::Waiting { .. }) {
+        if let Some(back) = &mut self.back {
+            back.quarantine |= quarantine;
+            return;
+        }
+        if matches!(
+            self.stage,
+            Stage::Pending | Stage::Waiting { .. } | Stage::Granted
+        ) {
             self.end(now, Outcome::Aborted, &reason, effects);
             return;
         }
@@ -106,7 +114,10 @@ impl Deployment {
             BackStep::Judge if self.quiet_until().is_some() => self.read_guards(effects),
             BackStep::Stop => {
                 self.replicas.clear();
-                for replica in self.asked.clone() {
+                let left = self.undrained.clone();
+                let kept = |id: &String| left.iter().any(|service| self.is_replica_of(service, id));
+                let gone: Vec<String> = self.asked.iter().filter(|id| !kept(id)).cloned().collect();
+                for replica in gone {
                     self.order(effects, EffectKind::Stop { replica });
                 }
             }

@@ -21,7 +21,7 @@ impl Deployment {
         }
         match answer {
             RulesAnswer::Granted { digest } if digest == self.spec.new.digest => {
-                self.enter(now, Stage::Preparing, effects);
+                self.enter(now, Stage::Granted, effects);
             }
             RulesAnswer::Granted { .. } => {
                 self.end(
@@ -72,13 +72,16 @@ impl Deployment {
         self.note(now, format!("{service}: {healthy} of {wanted} healthy"));
     }
 
-    pub(super) fn take_guard(&mut self, now: Timestamp, service: String, judged: Judged) {
-        let outage = judged.evidence.as_ref().and_then(|e| e.verdict.as_ref());
-        let outage = outage.is_some_and(|v| v.outcome == pilotage_guard::Outcome::Outage);
-        if let Some(back) = &mut self.back {
-            back.outage |= outage;
-        }
-        let before = self.judged.remove(&service);
+    /// What a guard holds. A verdict takes it back, also when the trip that it made has not been told of yet.
+    pub(super) fn take_guard(
+        &mut self,
+        now: Timestamp,
+        service: String,
+        judged: Judged,
+        effects: &mut Effects,
+    ) {
+        let verdict = judged.evidence.as_ref().and_then(|e| e.verdict.clone());
+        let (before, named) = (self.judged.remove(&service), service.clone());
         // What a trip said of its instants stays.
         let (decided_at_us, last_request_at_us) =
             before.map_or((None, None), |b| (b.decided_at_us, b.last_request_at_us));
@@ -91,6 +94,11 @@ impl Deployment {
                 ..judged
             },
         );
+        let Some(verdict) = verdict else { return };
+        self.go_back(now, verdict.sentence(&named), true, effects);
+        if let Some(back) = &mut self.back {
+            back.outage |= verdict.outcome == pilotage_guard::Outcome::Outage;
+        }
     }
 
     /// The proxy returned to the old revision. The verdict is reached again here, from its evidence, by the same code.
@@ -159,16 +167,19 @@ impl Deployment {
         }
     }
 
-    /// A newer release wants the environment: one that has all traffic and was verified ends its watch as live;
-    /// one that is still on its way goes back first.
+    /// A newer release wants the environment: one that has all traffic and was verified ends its watch as live, if its
+    /// policy takes it as it is; one that is still on its way goes back first.
     pub(super) fn take_superseded(&mut self, now: Timestamp, by: i64, effects: &mut Effects) {
         match self.stage {
-            Stage::Watching { .. } | Stage::JudgingWatch => {
+            Stage::Watching { .. } | Stage::JudgingWatch
+                if self.is_proven() || self.spec.plan.guard.undecided == Undecided::Continue =>
+            {
                 self.pending.clear();
                 self.note(now, format!("the watch ends early: deployment {by} follows"));
                 self.enter(now, Stage::Settling { step: Settle::Disarm }, effects);
             }
-            _ if self.back.is_some() || self.is_settled() => {}
+            _ if self.back.is_some() || matches!(self.stage, Stage::Settling { .. } | Stage::Done { .. }) => {
+            }
             _ => self.go_back(now, format!("deployment {by} takes its place"), false, effects),
         }
     }
@@ -176,7 +187,8 @@ impl Deployment {
     /// Goes on as far as nothing is waited for.
     pub(super) fn advance(&mut self, now: Timestamp, effects: &mut Effects) {
         while self.pending.is_empty() {
-            let forward = self.back.is_none() && !self.is_settled();
+            let forward =
+                self.back.is_none() && !matches!(self.stage, Stage::Settling { .. } | Stage::Done { .. });
             if forward && self.frozen.is_some() {
                 return;
             }
@@ -192,6 +204,7 @@ impl Deployment {
         let last = self.steps().len() - 1;
         Some(match self.stage.clone() {
             Stage::Pending | Stage::Waiting { .. } | Stage::Done { .. } => return None,
+            Stage::Granted => Stage::Preparing,
             Stage::Preparing => Stage::Before { service: 0 },
             Stage::Before { service } if service + 1 < self.spec.plan.services.len() => {
                 Stage::Before { service: service + 1 }
@@ -223,7 +236,8 @@ impl Deployment {
                 return self.judge(now, effects, settle, |until| Stage::Watching { until });
             }
             Stage::Settling { step } => match step {
-                Settle::Disarm => Stage::Settling { step: Settle::Drain },
+                Settle::Disarm => Stage::Settling { step: Settle::Live },
+                Settle::Live => Stage::Settling { step: Settle::Drain },
                 Settle::Drain => Stage::Settling { step: Settle::Stop },
                 Settle::Stop => Stage::Settling { step: Settle::Forget },
                 Settle::Forget => Stage::Done {
@@ -236,9 +250,10 @@ impl Deployment {
 
     fn watch(&mut self, now: Timestamp) -> Stage {
         let guard = &self.spec.plan.guard;
-        if self.spec.kind == Kind::Rollback || !guard.enabled || guard.watch_ms == 0 {
+        if self.spec.kind == Kind::Rollback || !guard.enabled {
             return Stage::Settling { step: Settle::Disarm };
         }
+        // However short the watch, the guard is asked at its end.
         let length = Duration::from_millis(guard.watch_ms);
         self.hold_until = now + length * HOLD;
         Stage::Watching { until: now + length }
@@ -332,7 +347,7 @@ impl Deployment {
             Stage::Settling { step } => self.settle(now, step, effects),
             Stage::Back { step } => self.enter_back(step, effects),
             Stage::Done { outcome } => self.finish(now, outcome, effects),
-            Stage::Pending | Stage::Waiting { .. } | Stage::Standing { .. } => {}
+            Stage::Pending | Stage::Waiting { .. } | Stage::Granted | Stage::Standing { .. } => {}
         }
     }
 
@@ -358,7 +373,7 @@ impl Deployment {
                 .max(1);
             (1..=most)
                 .map(|i| Step {
-                    share: WHOLE / most * i,
+                    share: WHOLE * i / most,
                     for_ms: 0,
                 })
                 .collect::<Vec<_>>()
@@ -437,6 +452,8 @@ impl Deployment {
                     let table = Box::new(self.table(service, WHOLE, false));
                     self.order(effects, EffectKind::Apply { table });
                 }
+            }
+            Settle::Live => {
                 self.remove_dropped(effects);
                 let proven = self.is_proven();
                 let (release, replicas) = (self.spec.new.clone(), self.replicas.clone());
@@ -460,11 +477,9 @@ impl Deployment {
             }
             Settle::Drain => self.drain_old(effects),
             Settle::Stop => {
-                let old = self
-                    .spec
-                    .old
-                    .iter()
-                    .flat_map(|old| &old.replicas)
+                let old = self.spec.old.iter().flat_map(|old| &old.replicas);
+                let old = old
+                    .filter(|r| !self.undrained.contains(&r.service))
                     .map(|r| r.id.clone());
                 let gone: Vec<String> = old.filter(|id| !self.asked.contains(id)).collect();
                 for replica in gone {
@@ -531,9 +546,13 @@ impl Deployment {
         }
     }
 
-    /// Live or nearly so: nothing that comes now takes it back.
+    /// Live, or ended: nothing that comes now takes it back.
     pub(super) fn is_settled(&self) -> bool {
-        matches!(self.stage, Stage::Settling { .. } | Stage::Done { .. })
+        match self.stage {
+            Stage::Settling { step } => step != Settle::Disarm,
+            Stage::Done { .. } => true,
+            _ => false,
+        }
     }
 
     /// Ends it before anything was done.

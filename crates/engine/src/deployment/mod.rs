@@ -47,6 +47,9 @@ pub struct Deployment {
     hold_until: Timestamp,
     /// Why forward steps are stopped, if they are.
     frozen: Option<String>,
+    /// Services whose leaving revision did not let go of its requests: its replicas are not stopped.
+    #[serde(default)]
+    undrained: Vec<String>,
     /// Why it goes back, once it does.
     back: Option<Back>,
     /// What the guard of each service was last seen to hold.
@@ -61,6 +64,8 @@ enum Stage {
     Waiting {
         reason: String,
     },
+    /// The rules let it go on; a freeze may still hold it here.
+    Granted,
     Preparing,
     Before {
         service: usize,
@@ -87,7 +92,8 @@ enum Stage {
     },
     /// The guard is asked at the end of the watch.
     JudgingWatch,
-    /// Live, but for the old revision that lets go of its last requests.
+    /// All but live: the guard is let go of, and a trip that is faster still takes it back. From the next step on it is
+    /// live, but for the old revision that lets go of its last requests.
     Settling {
         step: Settle,
     },
@@ -103,6 +109,7 @@ enum Stage {
 #[serde(rename_all = "kebab-case")]
 enum Settle {
     Disarm,
+    Live,
     Drain,
     Stop,
     Forget,
@@ -166,6 +173,7 @@ impl Deployment {
             epoch: 0,
             hold_until: now,
             frozen: None,
+            undrained: Vec::new(),
             back: None,
             judged: BTreeMap::new(),
             moments: Vec::new(),
@@ -321,19 +329,16 @@ impl Deployment {
                 needed,
             } => {
                 if let EffectKind::ReadGuard { service } = kind {
-                    self.take_guard(
-                        now,
-                        service,
-                        Judged {
-                            at: now,
-                            proven,
-                            answers,
-                            needed,
-                            evidence,
-                            decided_at_us: None,
-                            last_request_at_us: None,
-                        },
-                    );
+                    let judged = Judged {
+                        at: now,
+                        proven,
+                        answers,
+                        needed,
+                        evidence,
+                        decided_at_us: None,
+                        last_request_at_us: None,
+                    };
+                    self.take_guard(now, service, judged, effects);
                 }
             }
             EffectResult::Verified { what } => {
@@ -373,11 +378,14 @@ impl Deployment {
             _ => "a step failed".to_owned(),
         };
         let fault = format!("{what}: {why}");
-        match (&mut self.back, &self.stage) {
-            (Some(_), _) => self.take_failure_on_the_way_back(now, fault, effects),
+        if let EffectKind::Drain { service, .. } = kind {
+            self.undrained.push(service.clone());
+        }
+        match &self.back {
+            Some(_) => self.take_failure_on_the_way_back(now, fault, effects),
             // The new revision is live; an old one that does not end cleanly is no reason to go back to it.
-            (None, Stage::Settling { .. } | Stage::Done { .. }) => self.note(now, fault),
-            (None, _) => {
+            None if self.is_settled() => self.note(now, fault),
+            None => {
                 let quarantine = matches!(kind, EffectKind::Start { .. } | EffectKind::Verify { .. });
                 self.go_back(now, fault, quarantine, effects);
             }

@@ -83,6 +83,11 @@ impl Deployment {
         proxy::replica_name(parts, index + 1)
     }
 
+    pub(super) fn is_replica_of(&self, service: &str, id: &str) -> bool {
+        let planned = self.spec.plan.services.iter().find(|s| s.name == service);
+        planned.is_some_and(|s| (0..s.replicas).any(|index| self.replica_id(service, index) == id))
+    }
+
     /// Services of the old revision that the new one does not have.
     pub(super) fn dropped(&self) -> Vec<String> {
         let mut dropped: Vec<String> = Vec::new();

@@ -561,3 +561,152 @@ fn a_service_that_is_gone_gets_no_requests_before_its_replicas_stop() {
          finished Live",
     );
 }
+
+/// Until the guard is let go of, and from there on by hand.
+fn about_to_be_live(spec: DeploymentSpec) -> World {
+    let mut world = World::new(spec);
+    let disarm = Stage::Settling { step: Settle::Disarm };
+    world.run_until(|d| d.stage == disarm);
+    world
+}
+
+#[test]
+fn a_trip_that_is_faster_than_the_last_table_takes_it_back() {
+    let mut world = about_to_be_live(spec(canary(), true));
+    world.failing = Some(("apply backend new 10000 old 0", "new tripped in deployment 7"));
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        !world
+            .done
+            .iter()
+            .any(|d| d.starts_with("live") || d.contains("--old--")),
+        "{:?}",
+        world.done
+    );
+    let mut world = about_to_be_live(spec(canary(), true));
+    let event = trip(&world);
+    world.event(event);
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        world.done.contains(&"quarantine new".to_owned()),
+        "{:?}",
+        world.done
+    );
+}
+
+#[test]
+fn a_trip_on_the_way_back_is_worth_a_quarantine() {
+    let mut world = World::new(spec(canary(), true));
+    world.run_until(|d| matches!(d.stage, Stage::Standing { .. }));
+    let event = trip(&world);
+    world.event(DeploymentEvent::Superseded { by: 8 });
+    world.event(event);
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        world.done.contains(&"quarantine new".to_owned()),
+        "{:?}",
+        world.done
+    );
+}
+
+#[test]
+fn a_verdict_that_is_read_takes_it_back_like_a_trip() {
+    let mut world = World::new(spec(canary(), true));
+    world.run_until(|d| matches!(d.stage, Stage::Judging { .. }));
+    let DeploymentEvent::Tripped { trip, .. } = trip(&world) else {
+        unreachable!()
+    };
+    let evidence = serde_json::from_value(trip.verdict).unwrap();
+    let (sequence, _) = world.deployment.pending.first_key_value().unwrap();
+    let result = EffectResult::Guard {
+        evidence,
+        proven: false,
+        answers: 3,
+        needed: 122,
+    };
+    world.event(DeploymentEvent::Result {
+        sequence: *sequence,
+        result,
+    });
+    world
+        .todo
+        .retain(|effect| !matches!(effect.kind, EffectKind::ReadGuard { .. }));
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        world.done.contains(&"quarantine new".to_owned()),
+        "{:?}",
+        world.done
+    );
+}
+
+#[test]
+fn a_grant_begins_nothing_in_a_freeze() {
+    let mut world = World::new(spec(canary(), true));
+    world.event(DeploymentEvent::Freeze {
+        reason: Some("weekend".into()),
+    });
+    world.run_until(|_| false);
+    assert_eq!(
+        (world.done.as_slice(), world.deployment.view().state.as_str()),
+        (&["rules".to_owned()][..], "pending")
+    );
+    world.event(DeploymentEvent::Freeze { reason: None });
+    assert_eq!(world.run(), "live");
+}
+
+#[test]
+fn however_short_the_watch_the_guard_is_asked() {
+    let mut spec = spec(Strategy::BlueGreen, true);
+    spec.plan.guard.watch_ms = 0;
+    spec.plan.guard.undecided = Undecided::RollBack;
+    let mut world = World::new(spec);
+    world.proven = false;
+    assert_eq!(world.run(), "rolled back");
+}
+
+#[test]
+fn a_watch_that_ends_early_keeps_to_its_policy() {
+    for (undecided, state) in [
+        (Undecided::Continue, "live"),
+        (Undecided::RollBack, "rolled back"),
+    ] {
+        let mut spec = spec(Strategy::BlueGreen, true);
+        spec.plan.guard.undecided = undecided;
+        let mut world = World::new(spec);
+        world.run_until(|d| matches!(d.stage, Stage::Watching { .. }));
+        world.event(DeploymentEvent::Superseded { by: 8 });
+        assert_eq!(world.run(), state, "{undecided:?}");
+    }
+}
+
+#[test]
+fn what_is_not_let_go_of_is_not_stopped() {
+    let mut world = World::new(spec(canary(), true));
+    world.failing = Some(("drain backend old", "the proxy does not answer"));
+    assert_eq!(world.run(), "live");
+    let stopped: Vec<_> = world.done.iter().filter(|d| d.starts_with("stop")).collect();
+    assert_eq!(stopped, ["stop frontend--old--0", "stop frontend--old--1"]);
+    let mut world = World::new(spec(canary(), true));
+    world.run_until(|d| matches!(d.stage, Stage::Standing { .. }));
+    world.failing = Some(("drain backend new", "the proxy does not answer"));
+    let event = trip(&world);
+    world.event(event);
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        !world.done.iter().any(|d| d.starts_with("stop backend")),
+        "{:?}",
+        world.done
+    );
+}
+
+#[test]
+fn three_replicas_roll_in_three_steps() {
+    let mut spec = spec(Strategy::Rolling, true);
+    spec.plan
+        .services
+        .iter_mut()
+        .for_each(|service| service.replicas = 3);
+    let world = World::new(spec);
+    let shares: Vec<u32> = world.deployment.steps().iter().map(|step| step.share).collect();
+    assert_eq!(shares, [3_333, 6_666, 10_000]);
+}

@@ -71,14 +71,18 @@ impl Deployment {
 
     fn state(&self) -> &'static str {
         match &self.stage {
-            Stage::Pending => "pending",
+            Stage::Pending | Stage::Granted => "pending",
             Stage::Waiting { .. } => "waiting",
             Stage::Preparing => "preparing",
             Stage::Before { .. } => "pre-deploy",
             Stage::Starting { .. } => "starting",
             Stage::Shifting { .. } | Stage::Standing { .. } | Stage::Judging { .. } => "shifting",
             Stage::Verifying => "verifying",
-            Stage::Watching { .. } | Stage::JudgingWatch => "watching",
+            Stage::Watching { .. }
+            | Stage::JudgingWatch
+            | Stage::Settling {
+                step: super::Settle::Disarm,
+            } => "watching",
             Stage::Settling { .. }
             | Stage::Done {
                 outcome: Outcome::Live,

@@ -37,10 +37,13 @@ pub(crate) struct Law {
     regression: bool,
     quarantined: bool,
     pub(crate) back_failed: bool,
+    tidying: bool,
     pub(crate) stop_failed: bool,
     /// By the wall clock: the last table was taken, all was verified.
     standing_since: i64,
     verified_at: Option<i64>,
+    /// The latest that the wall clock ever showed: it may jump back.
+    latest: i64,
 }
 
 impl Law {
@@ -66,9 +69,11 @@ impl Law {
             regression: false,
             quarantined: false,
             back_failed: false,
+            tidying: false,
             stop_failed: false,
             standing_since: 0,
             verified_at: None,
+            latest: 0,
         }
     }
 
@@ -118,7 +123,8 @@ impl Law {
             .services
             .iter()
             .all(|s| self.proven.get(&s.name) == Some(&true));
-        if guard.enabled && guard.undecided != Undecided::Continue && !proven {
+        let held = self.superseded && self.frozen;
+        if held || guard.enabled && guard.undecided != Undecided::Continue && !proven {
             self.turn("too few answers");
             return Ok(());
         }
@@ -133,6 +139,7 @@ impl Law {
 
     /// An event that the machine took. `of` is the effect whose result it is, if that was still waited for.
     pub(crate) fn told(&mut self, now: i64, event: &DeploymentEvent, of: Option<&EffectKind>) {
+        self.latest = self.latest.max(now);
         match event {
             DeploymentEvent::Rules { answer } => self.told_rules(answer),
             DeploymentEvent::Tripped { trip, .. } => {
@@ -181,6 +188,7 @@ impl Law {
     }
 
     fn told_result(&mut self, now: i64, kind: &EffectKind, result: &EffectResult) {
+        self.tidying |= matches!(kind, EffectKind::Drain { .. });
         match (kind, result) {
             (EffectKind::Stop { .. }, EffectResult::Failed { .. }) => self.stop_failed = true,
             // What was not let go of is not stopped.
@@ -199,8 +207,8 @@ impl Law {
                     kind,
                     EffectKind::Apply { .. } | EffectKind::Remove { .. } | EffectKind::Verify { .. }
                 );
-                // After the stop, a table is tidying up only.
-                self.back_failed |= turns && !self.once.iter().any(|o| o.starts_with("stop "));
+                // After the drain, a table is tidying up only.
+                self.back_failed |= turns && !self.tidying;
             }
             (_, EffectResult::Failed { why }) => self.turn(&format!("a failure: {why}")),
             (EffectKind::AskRules, EffectResult::Rules { answer }) => self.told_rules(answer),
@@ -224,12 +232,7 @@ impl Law {
     }
 
     /// What it orders. The error names the law that is broken.
-    pub(crate) fn ordered(
-        &mut self,
-        now: i64,
-        effects: &[DeploymentEffect],
-        target: &Target,
-    ) -> Result<(), String> {
+    pub(crate) fn ordered(&mut self, effects: &[DeploymentEffect], target: &Target) -> Result<(), String> {
         for effect in effects {
             if self.last_sequence.is_some_and(|last| effect.sequence <= last) {
                 return Err(format!("sequence {} was used before", effect.sequence));
@@ -238,22 +241,22 @@ impl Law {
             if self.ended.is_some() && !matches!(effect.kind, EffectKind::AcknowledgeTrip { .. }) {
                 return Err(format!("it ended, and orders {:?}", effect.kind));
             }
-            self.check(now, &effect.kind, target)
+            self.check(&effect.kind, target)
                 .map_err(|why| format!("{why}: {}", short(&effect.kind)))?;
         }
         Ok(())
     }
 
-    fn check(&mut self, now: i64, kind: &EffectKind, target: &Target) -> Result<(), String> {
+    fn check(&mut self, kind: &EffectKind, target: &Target) -> Result<(), String> {
         match kind {
             EffectKind::Prepare { service } => self.forward(&format!("prepare {service}")),
             EffectKind::Before { service } => self.forward(&format!("before {service}")),
             EffectKind::Start { id, .. } => self.forward(&format!("start {id}")),
-            EffectKind::Apply { table } => self.check_table(now, table, target),
+            EffectKind::Apply { table } => self.check_table(table, target),
             EffectKind::Remove { service, .. } => self.check_remove(service),
             EffectKind::Verify { revision, digest, .. } => self.check_verify(revision, digest),
             EffectKind::Stop { replica } => self.check_stop(replica, target),
-            EffectKind::MarkLive { proven, .. } => self.check_live(now, *proven, target),
+            EffectKind::MarkLive { proven, .. } => self.check_live(*proven, target),
             EffectKind::Quarantine { .. } => {
                 self.quarantined = true;
                 if self.outage {
@@ -292,7 +295,7 @@ impl Law {
         Ok(())
     }
 
-    fn check_table(&mut self, now: i64, table: &ServiceTable, target: &Target) -> Result<(), String> {
+    fn check_table(&mut self, table: &ServiceTable, target: &Target) -> Result<(), String> {
         let service = table.id.rsplit('/').next().unwrap_or_default().to_owned();
         let sum: u32 = table.revisions.iter().map(|r| r.share).sum();
         if sum != WHOLE && sum != 0 {
@@ -312,7 +315,8 @@ impl Law {
                     s.health == Health::Healthy || s.health == Health::Dead && !self.dead.contains(id)
                 })
             };
-            if revision.share > 0 && !revision.replicas.iter().any(|r| up(&r.id)) {
+            // Once it is live there is no other to serve; whoever looks after what stands starts it again.
+            if revision.share > 0 && !self.live && !revision.replicas.iter().any(|r| up(&r.id)) {
                 return Err(format!(
                     "{} has a share and no healthy replica",
                     revision.revision
@@ -334,10 +338,10 @@ impl Law {
         if armed && new > 0 && new < WHOLE && table.armed.is_none() {
             return Err("a share with no guard armed".to_owned());
         }
-        self.check_share(now, &service, new, table.armed.is_none() && armed)
+        self.check_share(&service, new, table.armed.is_none() && armed)
     }
 
-    fn check_share(&mut self, now: i64, service: &str, new: u32, disarmed: bool) -> Result<(), String> {
+    fn check_share(&mut self, service: &str, new: u32, disarmed: bool) -> Result<(), String> {
         let (before, fell) = self.shares.get(service).copied().unwrap_or((0, false));
         if new < before && self.turned.is_none() {
             self.turn_by_itself()?;
@@ -359,7 +363,8 @@ impl Law {
                     .map_or(0, |step| step.for_ms),
                 _ => 0,
             };
-            if before > 0 && now - self.standing_since < i64::try_from(stands).unwrap() {
+            if before > 0 && stands > 0 && self.latest - self.standing_since < i64::try_from(stands).unwrap()
+            {
                 return Err("a share rises before its step has stood".to_owned());
             }
             if before > 0 && stands > 0 {
@@ -370,7 +375,7 @@ impl Law {
             if self.turned.is_some() || self.frozen && !self.superseded {
                 return Err("the guard is disarmed on the way back, or in a freeze".to_owned());
             }
-            self.check_watched(now)?;
+            self.check_watched()?;
         }
         self.shares
             .insert(service.to_owned(), (new, fell || new < before));
@@ -398,13 +403,13 @@ impl Law {
         Ok(())
     }
 
-    fn check_watched(&self, now: i64) -> Result<(), String> {
+    fn check_watched(&self) -> Result<(), String> {
         let Some(verified) = self.verified_at else {
             return Err("never verified".to_owned());
         };
         let watch = i64::try_from(self.spec.plan.guard.watch_ms).unwrap();
         let watched = self.spec.kind == Kind::Deploy && self.spec.plan.guard.enabled;
-        if watched && !self.superseded && now - verified < watch {
+        if watched && !self.superseded && self.latest - verified < watch {
             return Err("the watch was cut short".to_owned());
         }
         self.check_judged()
@@ -474,7 +479,7 @@ impl Law {
         Ok(())
     }
 
-    fn check_live(&mut self, now: i64, proven: bool, target: &Target) -> Result<(), String> {
+    fn check_live(&mut self, proven: bool, target: &Target) -> Result<(), String> {
         if let Some(why) = &self.turned {
             return Err(format!("live after {why}"));
         }
@@ -498,7 +503,11 @@ impl Law {
         {
             return Err("called proven, and is not".to_owned());
         }
-        self.check_watched(now)
+        // The watch was looked at when the guard was let go of; the clock may have jumped since.
+        if self.verified_at.is_none() {
+            return Err("live, and never verified".to_owned());
+        }
+        self.check_judged()
     }
 
     fn check_end(&mut self, outcome: Outcome, target: &Target) -> Result<(), String> {
