@@ -51,7 +51,7 @@ ROW = re.compile(r"^(.+?)\s+back\s+(\d+) outage\s+(\d+) of\s+(\d+)\s+answers\s+(
 
 
 def detection(on, report):
-    plays = on.size(1000, 20)
+    plays = on.size(400, 20)
     out = cargo(on, "run", "--release", "--package", "pilotage-guard", "--example", "table", "--", str(plays))
     rows = {row[0]: [int(n) for n in row[1:]] for row in ROW.findall(out)}
     for name, most in FOUND.items():

@@ -6,7 +6,7 @@ import proxy
 import server
 from report import ms, p50
 
-MIB = 1 << 20
+MB = 1_000_000
 
 
 def measure(on, report):
@@ -24,14 +24,14 @@ def measure(on, report):
     # What it does after the last run (archives its log) is over by then.
     time.sleep(2)
     worked = resident(with_server.process.pid)
-    report.add(f"{what}: resident after them", mib(worked), "≤ 25 MiB", worked <= 25 * MIB, bytes=worked)
+    report.add(f"{what}: resident after them", megabytes(worked), "≤ 25 MB", worked <= 25 * MB, bytes=worked)
     starts = []
     for _ in range(on.size(20, 3)):
         with_server.stop()
         starts.append(with_server.start())
     time.sleep(1)
     idle = resident(with_server.process.pid)
-    report.add(f"{what}: resident after a restart", mib(idle), "≤ 25 MiB", idle <= 25 * MIB, bytes=idle)
+    report.add(f"{what}: resident after a restart", megabytes(idle), "≤ 25 MB", idle <= 25 * MB, bytes=idle)
     report.add(f"{what}: start → ready, p50", f"{ms(p50(starts))} (highest {ms(max(starts))})", "≤ 100 ms",
                p50(starts) <= 0.1, seconds=starts)
     with_server.stop()
@@ -42,8 +42,8 @@ def keepers(on, report):
     time.sleep(0.5)
     whole = max(resident(process.pid) for process in processes)
     share = p50([proportional(process.pid) for process in processes])
-    report.add("keeper, resident", f"{mib(whole)} (its share of what 8 of them have in common: {mib(share)})", "≤ 2 MiB",
-               whole <= 2 * MIB, bytes=whole, proportional_bytes=share)
+    report.add("keeper, resident", f"{megabytes(whole)} (its share of what 8 of them have in common: {megabytes(share)})", "≤ 2 MB",
+               whole <= 2 * MB, bytes=whole, proportional_bytes=share)
 
 
 def resident(pid):
@@ -59,5 +59,5 @@ def kilobytes(path, key):
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
 
 
-def mib(size):
-    return f"{size / MIB:.1f} MiB"
+def megabytes(size):
+    return f"{size / MB:.1f} MB"
