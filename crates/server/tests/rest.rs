@@ -20,7 +20,7 @@ async fn pushed(world: &World) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else() {
     let world = World::new().await;
-    world.project().await;
+    let checkout = world.project().await;
     let world_ref = &world;
     let set = |path: &str, value: &str, environment: Option<&str>| {
         let body = json!({"value": value, "environment": environment});
@@ -32,8 +32,6 @@ async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else(
     set("secrets/OTHER", "staging-canary", Some("staging")).await;
     set("variables/PLACE", "here", None).await;
     set("variables/PLACE", "there", Some("production")).await;
-    let checkout = world.checkout("o/p");
-    checkout.git(&["remote", "set-url", "origin", &world.remote("o/p", &world.admin)]);
     checkout.write(".github/workflows/ci.yml", DEPLOY);
     checkout.commit("first");
     checkout.push(&["main"]);
@@ -63,17 +61,19 @@ async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_environment_waits_for_its_reviewer_and_a_lock_holds_it() {
     let world = World::new().await;
-    world.project().await;
+    let checkout = world.project().await;
     let rules = json!({"branches": ["main"], "reviewers": ["ana"]});
     world
         .send(Method::PUT, "projects/o/p/environments/production/rules", rules)
         .await;
-    let checkout = world.checkout("o/p");
-    checkout.git(&["remote", "set-url", "origin", &world.remote("o/p", &world.admin)]);
     checkout.write(".github/workflows/ci.yml", DEPLOY);
     let sha = checkout.commit("first");
     checkout.push(&["main"]);
-    let waiting = world.get("projects/o/p/environments/production").await;
+    let waiting = world
+        .until("projects/o/p/environments/production", |e| {
+            !e["waiting"][0]["why"].is_null()
+        })
+        .await;
     assert_eq!(
         waiting["waiting"][0]["why"], "waits for the approval of ana",
         "{waiting}"
@@ -103,7 +103,13 @@ async fn an_environment_waits_for_its_reviewer_and_a_lock_holds_it() {
     assert_eq!(status, 204);
     let runner = world.runner("r", &["ubuntu-latest"]).await;
     assert!(runner.ask_lease(0, 0).await.unwrap().lease.is_none());
-    let run = world.get("runs/1").await;
+    let run = world
+        .until("runs/1", |run| {
+            run["jobs"][0]["why"]
+                .as_str()
+                .is_some_and(|why| why.contains("locked"))
+        })
+        .await;
     assert!(
         run["jobs"][0]["why"]
             .as_str()
@@ -123,7 +129,9 @@ async fn an_environment_waits_for_its_reviewer_and_a_lock_holds_it() {
     let lease = runner.lease().await;
     runner.finish(&lease, Conclusion::Success, 0).await.unwrap();
     checkout.git(&["push", "--quiet", "origin", "main:fix"]);
-    let refused = world.get("runs/2").await;
+    let refused = world
+        .until("runs/2", |run| run["run"]["status"] == "completed")
+        .await;
     assert_eq!(refused["run"]["conclusion"], "failure", "{refused}");
     assert!(
         refused.to_string().contains("production takes only main"),
@@ -134,7 +142,7 @@ async fn an_environment_waits_for_its_reviewer_and_a_lock_holds_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_timer_lets_go_by_itself() {
     let world = World::new().await;
-    world.project().await;
+    let checkout = world.project().await;
     world
         .send(
             Method::PUT,
@@ -142,8 +150,6 @@ async fn a_wait_timer_lets_go_by_itself() {
             json!({"wait-timer-s": 600}),
         )
         .await;
-    let checkout = world.checkout("o/p");
-    checkout.git(&["remote", "set-url", "origin", &world.remote("o/p", &world.admin)]);
     checkout.write(".github/workflows/ci.yml", DEPLOY);
     checkout.commit("first");
     checkout.push(&["main"]);

@@ -139,8 +139,11 @@ async fn jobs_go_only_where_their_labels_are_and_runners_speak_for_themselves() 
     plain.ack(&lease).await.unwrap();
     plain.finish(&lease, Conclusion::Success, 0).await.unwrap();
     assert!(plain.ask_lease(0, 0).await.unwrap().lease.is_none());
-    let why = world.get("status").await["projects"][0]["waiting_for"][0].clone();
-    assert_eq!(why, "no runner has all of the labels `ubuntu-latest`, `gpu`");
+    let status = world
+        .until("status", |s| !s["projects"][0]["waiting_for"][0].is_null())
+        .await;
+    let why = &status["projects"][0]["waiting_for"][0];
+    assert_eq!(*why, "no runner has all of the labels `ubuntu-latest`, `gpu`");
     let both = world.runner("both", &["gpu", "ubuntu-latest"]).await;
     let name = both.lease().await.spec.name;
     assert_eq!(name, "test");

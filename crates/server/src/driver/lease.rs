@@ -133,7 +133,7 @@ impl Turn<'_> {
     }
 
     /// The server was away and could hear nobody.
-    pub(super) async fn resume_leases(&mut self) -> Result<()> {
+    pub async fn resume_leases(&mut self) -> Result<()> {
         self.lease_event(LeaseEvent::Resumed).await
     }
 

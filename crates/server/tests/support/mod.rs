@@ -100,6 +100,18 @@ impl World {
         body
     }
 
+    /// Looks again until it is so: what follows from a push is worked off after its answer.
+    pub async fn until(&self, path: &str, so: impl Fn(&Json) -> bool) -> Json {
+        for _ in 0..500 {
+            let seen = self.get(path).await;
+            if so(&seen) {
+                return seen;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{path} never came to it: {}", self.get(path).await);
+    }
+
     pub async fn send(&self, method: Method, path: &str, body: Json) -> Json {
         let (status, answer) = self
             .ask(method, &format!("/api/v1/{path}"), &self.admin, Some(body))
