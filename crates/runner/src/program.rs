@@ -11,7 +11,7 @@ use crate::files::FileEffects;
 use crate::job::Job;
 use crate::log::{Line, Lines, LogClosed, StepLog};
 use crate::matcher::{MatcherError, Matchers};
-use crate::process::{Output, Program, Stop, StopReason};
+use crate::process::{Ended, Output, Program, Stop, StopReason};
 use crate::reach::Reach;
 use crate::step::Frame;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
@@ -118,12 +118,12 @@ async fn run_into(
     job.matchers = std::mem::take(&mut output.matchers);
     apply_effects(job, left, effects);
     let faults = apply_files(job, log, left, files.read()).await?;
-    let ended = ended?;
+    verdict(ended?, left, faults)
+}
+
+fn verdict(ended: Ended, left: &mut Left, faults: Option<String>) -> Result<(), ActionError> {
     if ended.stopped.is_some_and(|reason| reason != StopReason::TimedOut) {
         return Err(ActionError::Stopped);
-    }
-    if ended.left_behind && job.debug {
-        log.line("##[debug]Processes of this step are still running; they are ended with the job.");
     }
     if !ended.status.success() {
         return Err(ActionError::Exit(ended.status.code()));

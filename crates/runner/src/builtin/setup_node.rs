@@ -194,22 +194,8 @@ async fn install(
     let workspace = call.workspace().to_owned();
     let place = directory.to_string_lossy().into_owned();
     call.run("mkdir", &["--", &place], &workspace, &[]).await?;
-    let listed = call
-        .capture(
-            "npm",
-            &["view", "--fetch-retries=1", package, "versions", "--json"],
-            &directory,
-            &[],
-        )
-        .await?;
-    let all: Vec<String> = listed
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    let fitting = all
-        .iter()
-        .filter_map(|v| Version::parse(v))
-        .filter(|v| wanted.fits(v));
-    let version = fitting.max().ok_or_else(|| {
+    let version = newest(call, package, &directory, wanted).await?;
+    let version = version.ok_or_else(|| {
         ActionError::failed(format!(
             "there is no Node {text}: the machine's does not fit, and the npm registry has none (or is not reachable)"
         ))
@@ -244,6 +230,25 @@ async fn install(
     }
     link_npm(call, &target.join("bin")).await?;
     Ok((version, target.join("bin/node")))
+}
+
+/// The newest version in the registry that fits.
+async fn newest(
+    call: &mut Call<'_>,
+    package: &str,
+    directory: &Path,
+    wanted: &Wanted,
+) -> Result<Option<Version>, ActionError> {
+    let view = ["view", "--fetch-retries=1", package, "versions", "--json"];
+    let listed = call.capture("npm", &view, directory, &[]).await?;
+    let all: Vec<String> = listed
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    Ok(all
+        .iter()
+        .filter_map(|v| Version::parse(v))
+        .filter(|v| wanted.fits(v))
+        .max())
 }
 
 /// npm and npx of the machine beside the new Node, so that they run on it.

@@ -18,6 +18,7 @@ use pilotage_workflow::model::{JobKind, Step, StepKind, StepsJob, Workflow};
 use pilotage_workflow::parse;
 use pilotage_workflow::sequence::{Outcome, Phase, Sequence, Status, Turn};
 use pilotage_workflow::source::Source;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -265,7 +266,15 @@ fn reach(host: &JobHost) -> Reach {
         home,
         tool_cache,
     } = &host.dirs;
-    let own = [workspace, temp, home, tool_cache].map(|d| d.as_path());
+    let temporary = host
+        .env
+        .iter()
+        .find(|(name, _)| name == "TMPDIR")
+        .map(|(_, path)| Path::new(path));
+    let own = [workspace, temp, home, tool_cache]
+        .into_iter()
+        .map(PathBuf::as_path)
+        .chain(temporary);
     Reach::new(own, &host.private, host.rules.user)
 }
 
