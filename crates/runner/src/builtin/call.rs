@@ -5,7 +5,7 @@ use crate::action::{self, ActionError, Code};
 use crate::contexts::Env;
 use crate::job::{CheckoutSource, Job};
 use crate::log::{LogClosed, StepLog};
-use crate::process::{Captured, Ended, Program, StepOutput, Stop};
+use crate::process::{Captured, Ended, ProcessError, Program, StepOutput, Stop};
 use crate::program::Left;
 use crate::reach::{Reach, open_inside};
 use crate::services::Services;
@@ -297,7 +297,7 @@ impl Call<'_> {
         check(ended, name, arguments, said.gist())
     }
 
-    /// What a program writes, both outputs together; none where it fails.
+    /// What a program writes, both outputs together; none where it fails or cannot be started.
     pub(crate) async fn capture(
         &mut self,
         name: &str,
@@ -307,7 +307,12 @@ impl Call<'_> {
     ) -> Result<Option<Vec<u8>>, ActionError> {
         let program = self.program(name, arguments, directory, extra)?;
         let mut captured = Captured::new(CAPTURED_BYTES_MAX);
-        let ended = self.job.processes.run(&program, self.stop, &mut captured).await?;
+        let ended = match self.job.processes.run(&program, self.stop, &mut captured).await {
+            Ok(ended) => ended,
+            // It is there, but not for the job's user: as if it were not.
+            Err(ProcessError::Start { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         if ended.stopped.is_some() {
             return Err(ActionError::Stopped);
         }
