@@ -1,6 +1,9 @@
 //! Errors as people see them: what failed, on what, why, what to do next. The kind fixes the exit code.
 
-use crate::render::style::Style;
+use crate::render::diagnostic;
+use crate::render::style::{Sign, Style, fit};
+use pilotage_api::client::ClientError;
+use pilotage_api::rest::Problem;
 use std::error::Error;
 use std::fmt::Display;
 
@@ -29,6 +32,8 @@ pub(crate) struct CommandError {
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
+    /// What the server said no to, and its reasons, as it says them.
+    refusal: Option<Box<Problem>>,
 }
 
 pub(crate) type CommandResult<T = std::process::ExitCode> = Result<T, CommandError>;
@@ -40,6 +45,19 @@ impl CommandError {
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unreachable, message)
+    }
+
+    fn refused(kind: ErrorKind, problem: Box<Problem>) -> Self {
+        let message = fit(&problem.detail, 2_000);
+        Self {
+            refusal: Some(problem),
+            ..Self::new(kind, message)
         }
     }
 
@@ -62,6 +80,22 @@ impl CommandError {
         self
     }
 
+    /// For what was asked for and refused, whatever status the server put on it: that is no wrong use.
+    pub(crate) fn as_failed(mut self) -> Self {
+        let answered = self.refusal.as_ref().map(|problem| problem.status);
+        if answered.is_some_and(|status| matches!(status, 403 | 409 | 422)) {
+            self.kind = ErrorKind::Failed;
+        }
+        self
+    }
+
+    fn because_of_source(self, error: &dyn Error) -> Self {
+        match error.source() {
+            Some(source) => self.because(source),
+            None => self,
+        }
+    }
+
     pub(crate) fn hint(mut self, hint: impl Display) -> Self {
         self.hints.push(hint.to_string());
         self
@@ -69,7 +103,10 @@ impl CommandError {
 
     #[expect(clippy::print_stderr, reason = "the edge where errors are shown")]
     pub(crate) fn print(&self, style: &Style) {
-        eprintln!("{} {}", style.error("error:"), self.message);
+        match &self.refusal {
+            Some(problem) => return eprint!("{}", refusal(problem, &self.message, &self.hints, style)),
+            None => eprintln!("{} {}", style.error("error:"), self.message),
+        }
         for cause in &self.causes {
             eprintln!("  caused by: {cause}");
         }
@@ -77,6 +114,54 @@ impl CommandError {
             eprintln!("{} {hint}", style.dim("hint:"));
         }
     }
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => {
+                let kind = match problem.status {
+                    400 | 404 | 405 | 413 | 422 => ErrorKind::Invalid,
+                    500.. => ErrorKind::Unreachable,
+                    _ => ErrorKind::Failed,
+                };
+                Self::refused(kind, problem)
+            }
+            ClientError::Denied(problem) if problem.status == 401 => {
+                Self::refused(ErrorKind::Unreachable, problem)
+                    .hint("set PILOTAGE_TOKEN, or give --token-file; `pilotage token create` makes one")
+            }
+            ClientError::Denied(problem) => Self::refused(ErrorKind::Unreachable, problem),
+            ClientError::Unreachable { .. } => Self::unreachable(error.to_string())
+                .because_of_source(&error)
+                .hint("is it running? `pilotage serve` starts one; --url or PILOTAGE_URL says where it is"),
+            ClientError::Answer { .. } => Self::unreachable(error.to_string())
+                .hint("`pilotage doctor` compares the versions of this program and the server"),
+            ClientError::Address { .. } | ClientError::Name(_) => Self::invalid(error.to_string()),
+        }
+    }
+}
+
+/// `✕ refused: …`, the faults of files, and what to do next.
+fn refusal(problem: &Problem, message: &str, hints: &[String], style: &Style) -> String {
+    let word = match problem.status {
+        404 => "not found",
+        500.. => "the server failed",
+        _ => "refused",
+    };
+    let mut text = format!(
+        "{} {} {message}\n",
+        style.sign(Sign::Failed),
+        style.error(&format!("{word}:"))
+    );
+    for found in &problem.diagnostics {
+        text.push_str(&format!("\n{}\n", diagnostic::remote(found)));
+    }
+    let advice = problem.advice.iter().flat_map(|advice| advice.lines());
+    for line in advice.chain(hints.iter().map(String::as_str)).take(50) {
+        text.push_str(&format!("  {}\n", fit(line.trim_end(), 1_000)));
+    }
+    text
 }
 
 /// Closes this process's memory and environment to jobs; what serves or leases must not go on without it.

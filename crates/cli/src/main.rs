@@ -4,6 +4,7 @@ mod command;
 mod error;
 mod exec;
 mod render;
+mod session;
 mod supported;
 mod workflows;
 

@@ -26,11 +26,17 @@ impl Client {
     }
 
     pub async fn workflows(&self, of: &ProjectName) -> Answer<Vec<Workflow>> {
-        self.get(&["projects", &of.owner, &of.name, "workflows"], NOTHING).await
+        self.get(&["projects", &of.owner, &of.name, "workflows"], NOTHING)
+            .await
     }
 
     /// `workflow` is an id, or a file's name.
-    pub async fn workflow(&self, of: &ProjectName, workflow: &str, at: Option<&str>) -> Answer<WorkflowDetail> {
+    pub async fn workflow(
+        &self,
+        of: &ProjectName,
+        workflow: &str,
+        at: Option<&str>,
+    ) -> Answer<WorkflowDetail> {
         let path = ["projects", &of.owner, &of.name, "workflows", workflow];
         self.get(&path, &optional("ref", at)).await
     }
@@ -41,7 +47,14 @@ impl Client {
     }
 
     pub async fn dispatch(&self, of: &ProjectName, workflow: &str, dispatch: &Dispatch) -> Answer<Run> {
-        let path = ["projects", &of.owner, &of.name, "workflows", workflow, "dispatches"];
+        let path = [
+            "projects",
+            &of.owner,
+            &of.name,
+            "workflows",
+            workflow,
+            "dispatches",
+        ];
         self.ask(Method::POST, &path, dispatch).await
     }
 }
@@ -60,11 +73,13 @@ impl Client {
     }
 
     pub async fn rerun(&self, run: i64, which: &Rerun) -> Answer<Run> {
-        self.ask(Method::POST, &["runs", &run.to_string(), "rerun"], which).await
+        self.ask(Method::POST, &["runs", &run.to_string(), "rerun"], which)
+            .await
     }
 
     pub async fn cancel(&self, run: i64, cancel: Cancel) -> Answer<Run> {
-        self.ask(Method::POST, &["runs", &run.to_string(), "cancel"], &cancel).await
+        self.ask(Method::POST, &["runs", &run.to_string(), "cancel"], &cancel)
+            .await
     }
 
     pub async fn delete_run(&self, run: i64) -> Answer<()> {
@@ -72,7 +87,8 @@ impl Client {
     }
 
     pub async fn approve_run(&self, run: i64, approve: &Approve) -> Answer<()> {
-        self.tell(Method::POST, &["runs", &run.to_string(), "approvals"], approve).await
+        self.tell(Method::POST, &["runs", &run.to_string(), "approvals"], approve)
+            .await
     }
 
     /// What happens in a run, from the start of the attempt until the run is over.
@@ -81,7 +97,7 @@ impl Client {
         let query = attempt.map(|n| ("attempt".to_owned(), n.to_string()));
         let path = ["runs", &run.to_string(), "events"];
         let query = query.into_iter().collect();
-        RunEvents::new(EventStream::new(self.clone(), &path, query, false))
+        RunEvents::new(EventStream::new(self.clone(), &path, query))
     }
 
     #[must_use]
@@ -95,7 +111,8 @@ impl Client {
 
     /// A ZIP.
     pub async fn artifact_content(&self, artifact: i64) -> Answer<Download> {
-        self.download(&["artifacts", &artifact.to_string(), "content"]).await
+        self.download(&["artifacts", &artifact.to_string(), "content"])
+            .await
     }
 }
 
@@ -126,14 +143,20 @@ impl Client {
         self.tell(Method::PUT, &path, value).await
     }
 
-    pub async fn delete_variable(&self, of: &ProjectName, name: &str, environment: Option<&str>) -> Answer<()> {
+    pub async fn delete_variable(
+        &self,
+        of: &ProjectName,
+        name: &str,
+        environment: Option<&str>,
+    ) -> Answer<()> {
         self.delete_value(&["projects", &of.owner, &of.name, "variables", name], environment)
             .await
     }
 
     async fn delete_value(&self, path: &[&str], environment: Option<&str>) -> Answer<()> {
         let request = self.request(Method::DELETE, path)?;
-        self.send(request.query(&optional("environment", environment))).await?;
+        self.send(request.query(&optional("environment", environment)))
+            .await?;
         Ok(())
     }
 }
@@ -141,7 +164,8 @@ impl Client {
 /// Environments.
 impl Client {
     pub async fn environments(&self, of: &ProjectName) -> Answer<Vec<Environment>> {
-        self.get(&["projects", &of.owner, &of.name, "environments"], NOTHING).await
+        self.get(&["projects", &of.owner, &of.name, "environments"], NOTHING)
+            .await
     }
 
     pub async fn environment(&self, of: &ProjectName, environment: &str) -> Answer<Environment> {
@@ -150,17 +174,38 @@ impl Client {
     }
 
     pub async fn set_rules(&self, of: &ProjectName, environment: &str, rules: &Rules) -> Answer<Environment> {
-        let path = ["projects", &of.owner, &of.name, "environments", environment, "rules"];
+        let path = [
+            "projects",
+            &of.owner,
+            &of.name,
+            "environments",
+            environment,
+            "rules",
+        ];
         self.ask(Method::PUT, &path, rules).await
     }
 
     pub async fn lock(&self, of: &ProjectName, environment: &str, lock: &Lock) -> Answer<()> {
-        let path = ["projects", &of.owner, &of.name, "environments", environment, "lock"];
+        let path = [
+            "projects",
+            &of.owner,
+            &of.name,
+            "environments",
+            environment,
+            "lock",
+        ];
         self.tell(Method::PUT, &path, lock).await
     }
 
     pub async fn unlock(&self, of: &ProjectName, environment: &str) -> Answer<()> {
-        let path = ["projects", &of.owner, &of.name, "environments", environment, "lock"];
+        let path = [
+            "projects",
+            &of.owner,
+            &of.name,
+            "environments",
+            environment,
+            "lock",
+        ];
         self.tell(Method::DELETE, &path, &()).await
     }
 }
@@ -172,7 +217,8 @@ impl Client {
     }
 
     pub async fn drain_runner(&self, name: &str, drain: bool) -> Answer<()> {
-        self.tell(Method::PUT, &["runners", name, "drain"], &Drain { drain }).await
+        self.tell(Method::PUT, &["runners", name, "drain"], &Drain { drain })
+            .await
     }
 
     pub async fn tokens(&self) -> Answer<Vec<Token>> {
@@ -184,7 +230,8 @@ impl Client {
     }
 
     pub async fn revoke_token(&self, token: i64) -> Answer<()> {
-        self.tell(Method::DELETE, &["tokens", &token.to_string()], &()).await
+        self.tell(Method::DELETE, &["tokens", &token.to_string()], &())
+            .await
     }
 
     /// Entries after a number, the oldest first.
@@ -199,13 +246,16 @@ impl Client {
 
     /// One entry a line.
     pub async fn export_audit(&self) -> Answer<Lines> {
-        let response = self.send(self.request(Method::GET, &["audit", "export"])?).await?;
+        let response = self
+            .send(self.request(Method::GET, &["audit", "export"])?)
+            .await?;
         Ok(Lines::new(self.clone(), response))
     }
 
     pub async fn status(&self, project: Option<&ProjectName>) -> Answer<Status> {
         let project = project.map(ToString::to_string);
-        self.get(&["status"], &optional("project", project.as_deref())).await
+        self.get(&["status"], &optional("project", project.as_deref()))
+            .await
     }
 
     pub async fn doctor(&self) -> Answer<Vec<Fact>> {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// For so long a server may be away before a stream gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A stream that says nothing for so long, not even that it is alive, is taken up again.
+const SILENCE: Duration = Duration::from_secs(60);
 /// One event may hold a line of a log.
 const EVENT_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -32,54 +34,53 @@ pub struct EventStream<T> {
     query: Vec<(String, String)>,
     response: Option<Response>,
     parser: Parser,
+    /// Nothing of this connection was given yet.
+    fresh: bool,
     /// Since when the server is away.
     away: Option<Instant>,
     pause: Duration,
-    /// A stream that is closed in good order is over.
-    ends: bool,
-    over: bool,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> EventStream<T> {
-    /// `ends`: whether the server closes the stream when there is nothing more to come. Otherwise its owner knows by
-    /// the events, and a closed stream is opened again.
-    pub(super) fn new(client: Client, path: &[&str], query: Vec<(String, String)>, ends: bool) -> Self {
+    pub(super) fn new(client: Client, path: &[&str], query: Vec<(String, String)>) -> Self {
         Self {
             client,
             path: path.iter().map(|part| (*part).to_owned()).collect(),
             query,
             response: None,
             parser: Parser::default(),
+            fresh: false,
             away: None,
             pause: Duration::from_millis(50),
-            ends,
-            over: false,
             kind: PhantomData,
         }
     }
 
-    /// The next one; none when the stream is over. Waits, so it is for the caller to bound.
-    pub async fn next(&mut self) -> Result<Option<Streamed<T>>, ClientError> {
+    /// The next one. A stream that was closed is opened again, because a server that goes away closes it too: it is
+    /// for the caller to see by an event that nothing more will come.
+    pub async fn next(&mut self) -> Result<Streamed<T>, ClientError> {
         loop {
             if let Some(data) = self.parser.events.pop_front() {
                 let event = serde_json::from_str(&data).map_err(|error| ClientError::Answer {
                     what: self.path.join("/"),
                     why: error.to_string(),
                 })?;
-                return Ok(Some(Streamed::Event(event)));
-            }
-            if self.over {
-                return Ok(None);
+                return Ok(Streamed::Event(event));
             }
             let told = match self.read().await {
                 Ok(told) => told,
                 Err(error) => self.lost(error).await?,
             };
             if let Some(told) = told {
-                return Ok(Some(told));
+                return Ok(told);
             }
         }
+    }
+
+    /// Whether the event that was just given is the first of a connection.
+    fn opened(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Reads on; opens the stream where it is not open.
@@ -90,21 +91,22 @@ impl<T: DeserializeOwned> EventStream<T> {
             let request = request.header("accept", "text/event-stream");
             self.response = Some(self.client.send(request).await?);
             self.parser = Parser::default();
+            self.fresh = true;
             return Ok(self.away.take().map(|_| Streamed::Back));
         };
-        let chunk = response.chunk().await.map_err(|error| self.client.unreachable(error))?;
-        match chunk {
+        let Ok(chunk) = tokio::time::timeout(SILENCE, response.chunk()).await else {
+            self.response = None;
+            return Ok(None);
+        };
+        match chunk.map_err(|error| self.client.unreachable(error))? {
             Some(chunk) => {
                 self.pause = Duration::from_millis(50);
                 self.parser.take(&chunk)?;
             }
             None => {
                 self.response = None;
-                self.over = self.ends;
-                if !self.ends {
-                    tokio::time::sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(Duration::from_secs(2));
-                }
+                tokio::time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(Duration::from_secs(1));
             }
         }
         Ok(None)
@@ -149,11 +151,14 @@ impl RunEvents {
     /// The next one; none after [`RunEvent::Run`].
     pub async fn next(&mut self) -> Result<Option<Streamed<RunEvent>>, ClientError> {
         while !self.over {
-            let Some(streamed) = self.stream.next().await? else { break };
-            let Streamed::Event(event) = streamed else {
-                self.seen.values_mut().for_each(|(_, here)| *here = 0);
-                return Ok(Some(streamed));
+            let event = match self.stream.next().await? {
+                Streamed::Event(event) => event,
+                told => return Ok(Some(told)),
             };
+            // A connection begins at the start of the attempt.
+            if self.stream.opened() {
+                self.seen.values_mut().for_each(|(_, here)| *here = 0);
+            }
             if self.is_new(&event) {
                 self.over = matches!(event, RunEvent::Run { .. });
                 return Ok(Some(Streamed::Event(event)));
@@ -246,7 +251,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_not_given_again_when_jobs_come_in_another_order() {
         let client = Client::new("http://127.0.0.1:1", None).unwrap();
-        let mut events = RunEvents::new(EventStream::new(client, &["runs"], Vec::new(), false));
+        let mut events = RunEvents::new(EventStream::new(client, &["runs"], Vec::new()));
         let line = |job_id: i64, line: u64| RunEvent::Log {
             job: String::new(),
             job_id,

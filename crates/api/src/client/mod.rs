@@ -4,6 +4,7 @@
 //! token: not in errors, not in `Debug`.
 
 mod calls;
+mod deployments;
 mod error;
 mod events;
 mod log;
@@ -24,8 +25,6 @@ use std::time::Duration;
 /// For everything but streams.
 const CALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
-/// A stream that says nothing for so long, not even that it is alive, is taken up again.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Answers that are not streams are read up to this size.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -60,11 +59,15 @@ impl Client {
         }
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .tcp_keepalive(Duration::from_secs(30))
             // A redirect would carry the token to where nobody pointed us.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("pilotage/", env!("CARGO_PKG_VERSION")));
-        let builder = if is_loopback(&base_url) { builder.no_proxy() } else { builder };
+        let builder = if is_loopback(&base_url) {
+            builder.no_proxy()
+        } else {
+            builder
+        };
         let http = builder.build().map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             http,
@@ -112,7 +115,10 @@ impl Client {
         let body = self.body(response).await.unwrap_or_default();
         let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
             status: status.as_u16(),
-            title: status.canonical_reason().unwrap_or("an unknown status").to_owned(),
+            title: status
+                .canonical_reason()
+                .unwrap_or("an unknown status")
+                .to_owned(),
             detail: format!(
                 "the server answered {} {}",
                 status.as_u16(),
@@ -170,7 +176,8 @@ impl Client {
 
     /// For calls that answer with nothing.
     async fn tell(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<(), ClientError> {
-        self.send(self.request(method, path)?.json(body).timeout(CALL)).await?;
+        self.send(self.request(method, path)?.json(body).timeout(CALL))
+            .await?;
         Ok(())
     }
 
@@ -209,5 +216,8 @@ impl Download {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

@@ -19,7 +19,9 @@ impl FromStr for ProjectName {
             !part.is_empty()
                 && part.len() <= 100
                 && !matches!(part, "." | "..")
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         };
         match text.split_once('/') {
             Some((owner, name)) if fits(owner) && fits(name) => Ok(Self {

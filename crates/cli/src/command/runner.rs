@@ -1,17 +1,39 @@
-//! `pilotage runner`: executes jobs for a server.
+//! `pilotage runner`: executes jobs for a server, and says who else does.
 
 use crate::error::{CommandError, CommandResult};
+use crate::render::page::{Page, advice, json, result};
+use crate::render::style::{Sign, Style};
+use crate::render::table::{Cell, table};
+use crate::render::text::age;
+use crate::session::ServerArguments;
 use clap::{Args, Subcommand};
+use pilotage_api::rest;
 use pilotage_runner::agent::{self, AgentSettings, Ending};
 use pilotage_runner::isolation::FIRST_USER;
 use pilotage_runner::process::Ladder;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Execute jobs for a server.
+/// Execute jobs for a server; list and drain its runners.
 #[derive(Subcommand)]
 pub(crate) enum Runner {
     Start(Start),
+    /// List the runners of a server, and what they are busy with.
+    List {
+        #[command(flatten)]
+        server: ServerArguments,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a runner finish its jobs and take no more.
+    Drain {
+        #[command(flatten)]
+        server: ServerArguments,
+        runner: String,
+        /// Let it take jobs again.
+        #[arg(long)]
+        undo: bool,
+    },
 }
 
 /// Run a runner: it asks the server for jobs and executes them.
@@ -46,11 +68,50 @@ pub(crate) struct Start {
 }
 
 impl Runner {
-    pub(crate) fn run(self) -> CommandResult {
+    pub(crate) fn run(self, style: &Style) -> CommandResult {
         match self {
             Runner::Start(start) => start.run(),
+            Runner::List { server, json: as_json } => {
+                let session = server.connect()?;
+                let runners = session.wait(session.client.runners())?;
+                if as_json {
+                    json(&runners)?;
+                } else {
+                    list(&runners, &Page::out(style));
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Runner::Drain { server, runner, undo } => {
+                let session = server.connect()?;
+                session.wait(session.client.drain_runner(&runner, !undo))?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
+}
+
+fn list(runners: &[rest::Runner], page: &Page) {
+    if runners.is_empty() {
+        advice("no runner has ever asked for jobs: pilotage runner start\n");
+    }
+    let row = |runner: &rest::Runner| {
+        let state = match (runner.online, runner.drain, runner.busy) {
+            (false, _, _) => Cell::state(Sign::Failed, "offline"),
+            (true, true, 0) => Cell::state(Sign::Cancelled, "drained"),
+            (true, true, _) => Cell::state(Sign::Waiting, "drains"),
+            (true, false, 0) => Cell::state(Sign::Success, "ready"),
+            (true, false, _) => Cell::state(Sign::Running, "busy"),
+        };
+        vec![
+            state,
+            Cell::text(&runner.name),
+            Cell::number(format!("{} of {} slots busy", runner.busy, runner.slots)),
+            Cell::text(runner.labels.join(", ")),
+            Cell::text(&runner.version),
+            Cell::number(format!("{} ago", age(page.now, runner.registered_at))),
+        ]
+    };
+    result(&table(page, &runners.iter().map(row).collect::<Vec<_>>()));
 }
 
 impl Start {

@@ -1,5 +1,6 @@
 //! Diagnostics: for a terminal with the place underlined, as JSON, as SARIF, and as GitHub's commands.
 
+use super::style::fit;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use pilotage_workflow::diagnostic::{Diagnostic, Severity};
 use serde_json::{Value, json};
@@ -40,6 +41,26 @@ pub(crate) fn text(diagnostics: &[Diagnostic], color: bool) -> String {
         }
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
+    }
+    text
+}
+
+/// A fault that the server found, without the file at hand.
+pub(crate) fn remote(found: &pilotage_api::rest::Diagnostic) -> String {
+    let mut text = format!(
+        "{}[{}]: {}\n  --> {}:{}:{}",
+        found.severity,
+        found.code,
+        fit(&found.message, 1_000),
+        fit(&found.file, 300),
+        found.line,
+        found.column
+    );
+    if !found.label.is_empty() {
+        text.push_str(&format!("  {}", fit(&found.label, 300)));
+    }
+    if let Some(help) = &found.help {
+        text.push_str(&format!("\nhelp: {}", fit(help, 1_000)));
     }
     text
 }

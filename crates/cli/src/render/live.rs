@@ -9,11 +9,41 @@ use pilotage_api::runner::Conclusion;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+/// Lines at the end of a terminal that are drawn anew; nothing where the standard error is none.
+pub(crate) struct Block(Option<usize>);
+
+impl Block {
+    pub(crate) fn new() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self((std::io::stderr().is_terminal() && !dumb).then_some(0))
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// In the place of what was drawn before. Lines must fit the window.
+    pub(crate) fn draw(&mut self, lines: &[String]) {
+        let Some(before) = self.0 else { return };
+        let mut text = String::new();
+        if before > 0 {
+            text.push_str(&format!("\x1b[{before}A\x1b[J"));
+        }
+        lines.iter().for_each(|line| text.extend([line, "\n"]));
+        write_err(&text);
+        self.0 = Some(lines.len());
+    }
+
+    /// Other lines come now: what was drawn stays above them.
+    pub(crate) fn leave(&mut self) {
+        self.0 = self.0.map(|_| 0);
+    }
+}
+
 pub(crate) struct RunView {
     style: Style,
     model: RunModel,
-    /// Lines of the block on the screen; none where lines are plain.
-    block: Option<usize>,
+    block: Block,
     drawn: Instant,
     /// Said already, for plain lines.
     said: std::collections::BTreeMap<i64, String>,
@@ -26,12 +56,10 @@ pub(crate) struct RunView {
 impl RunView {
     /// `next` is shown at the end of a run that failed.
     pub(crate) fn new(style: Style, logs: bool, next: Option<String>) -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let block = (std::io::stderr().is_terminal() && !dumb).then_some(0);
         Self {
             style,
             model: RunModel::default(),
-            block,
+            block: Block::new(),
             drawn: Instant::now(),
             said: Default::default(),
             next,
@@ -40,16 +68,11 @@ impl RunView {
     }
 
     fn draw(&mut self) {
-        let Some(before) = self.block else { return };
-        let lines = self.lines();
-        let mut text = String::new();
-        if before > 0 {
-            text.push_str(&format!("\x1b[{before}A\x1b[J"));
+        if self.block.is_live() {
+            let lines = self.lines();
+            self.block.draw(&lines);
+            self.drawn = Instant::now();
         }
-        lines.iter().for_each(|line| text.extend([line, "\n"]));
-        write_err(&text);
-        self.block = Some(lines.len());
-        self.drawn = Instant::now();
     }
 
     fn lines(&self) -> Vec<String> {
@@ -160,7 +183,7 @@ impl RunView {
                 fit(detail, 300),
             ];
             let line: Vec<String> = line.into_iter().filter(|part| !part.is_empty()).collect();
-            text.push_str(&format!("{}  {}\n", clock(), line.join("  ")));
+            text.push_str(&format!("{}  {}\n", clock(now().0), line.join("  ")));
             self.said.insert(job.id, state);
         }
         write_err(&text);
@@ -168,9 +191,7 @@ impl RunView {
 
     /// How it ended, the first error where the eye is, and what to do next.
     pub(crate) fn end(&mut self) {
-        if self.block.is_some() {
-            self.draw();
-        }
+        self.draw();
         let Some((conclusion, duration_ms)) = self.model.ended else {
             return;
         };
@@ -242,14 +263,14 @@ impl RunView {
 
 impl Observer for RunView {
     fn told(&mut self, event: &RunEvent) {
-        if let (None, true, RunEvent::Log { job, text, .. }) = (self.block, self.logs, event) {
+        if let (false, true, RunEvent::Log { job, text, .. }) = (self.block.is_live(), self.logs, event) {
             let mut out = std::io::stdout().lock();
             // A reader that went away is no reason to stop the jobs.
             let _ = writeln!(out, "{} | {text}", fit(job, 60));
         }
         self.model.take(event);
         match event {
-            RunEvent::State { .. } if self.block.is_none() => self.say_changes(),
+            RunEvent::State { .. } if !self.block.is_live() => self.say_changes(),
             RunEvent::Log { .. } => {}
             _ if self.drawn.elapsed() > Duration::from_millis(50) => self.draw(),
             _ => {}
@@ -279,8 +300,9 @@ fn elapsed(start: Option<i64>, end: Option<i64>) -> Duration {
     Duration::from_millis(u64::try_from(end.unwrap_or_else(|| now().0) - start).unwrap_or(0))
 }
 
-fn clock() -> String {
-    let seconds = now().0.div_euclid(1_000);
+/// `14:03:07`, in UTC.
+pub(crate) fn clock(at: i64) -> String {
+    let seconds = at.div_euclid(1_000).rem_euclid(86_400);
     format!(
         "{:02}:{:02}:{:02}",
         seconds / 3_600 % 24,

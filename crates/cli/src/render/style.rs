@@ -54,6 +54,28 @@ impl Style {
         }
     }
 
+    /// The same for what goes to the standard output.
+    pub(crate) fn for_out(self) -> Self {
+        Self {
+            color_err: self.color_out,
+            ..self
+        }
+    }
+
+    /// Without colours, with all signs, whatever terminal the tests have.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self {
+            color_out: false,
+            color_err: false,
+            ascii: false,
+        }
+    }
+
+    pub(crate) fn is_ascii(self) -> bool {
+        self.ascii
+    }
+
     pub(crate) fn color_out(self) -> bool {
         self.color_out
     }

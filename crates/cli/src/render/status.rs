@@ -1,0 +1,156 @@
+//! `pilotage status`: where the projects stand, in a few lines each.
+
+use super::page::Page;
+use super::run_page;
+use super::style::{Sign, duration, fit};
+use super::table::{Cell, table};
+use super::text::{age, branch, short};
+use pilotage_api::deployment::{Standing, StandingService};
+use pilotage_api::rest::{EnvironmentStatus, ProjectStatus};
+use pilotage_api::runner::Conclusion;
+use std::time::Duration;
+
+/// `standings` has what stands in each environment, with the proxy's figures.
+pub(crate) fn project(status: &ProjectStatus, standings: &[Standing], page: &Page) -> String {
+    let inner = Page {
+        width: page.width.saturating_sub(2),
+        ..*page
+    };
+    let mut rows = Vec::new();
+    for environment in &status.environments {
+        let standing = standings.iter().find(|s| s.environment == environment.name);
+        rows.push(environment_row(environment, standing, page));
+    }
+    let known = |name: &str| status.environments.iter().any(|e| e.name == name);
+    for standing in standings.iter().filter(|s| !known(&s.environment)) {
+        let environment = EnvironmentStatus {
+            name: standing.environment.clone(),
+            state: "live".to_owned(),
+            sha: standing.sha.clone(),
+            since: standing.since,
+            ..EnvironmentStatus::default()
+        };
+        rows.push(environment_row(&environment, Some(standing), page));
+    }
+    let names = rows.iter().filter_map(|row| row.first()).map(|cell| match cell {
+        Cell::Text(name) => name.chars().count(),
+        _ => 0,
+    });
+    let names = names.max().unwrap_or(0).max(9);
+    let mut text = format!("{}\n", fit(&status.project, page.width));
+    for line in table(&inner, &rows).lines() {
+        text.push_str(&format!("  {line}\n"));
+    }
+    for line in [runs_line(status, names, &inner), last_push(status, names, &inner)]
+        .into_iter()
+        .flatten()
+    {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn environment_row(environment: &EnvironmentStatus, standing: Option<&Standing>, page: &Page) -> Vec<Cell> {
+    let active = standing.and_then(|s| s.active.as_ref());
+    let (sign, word) = match (active, environment.state.as_str()) {
+        (Some(active), _) => (super::deployment::sign(active), active.state.replace('-', " ")),
+        (None, "") => (Sign::Waiting, "nothing yet".to_owned()),
+        (None, "live") => (Sign::Success, "live".to_owned()),
+        (None, "rolled-back" | "rolling-back") => (Sign::RolledBack, environment.state.replace('-', " ")),
+        (None, "waiting") => (Sign::Person, "waiting".to_owned()),
+        (None, "needs-attention") => (Sign::Fault, "needs attention".to_owned()),
+        (None, other) => (Sign::Running, other.replace('-', " ")),
+    };
+    let since = if environment.since > 0 {
+        age(page.now, environment.since)
+    } else {
+        String::new()
+    };
+    let services = match standing {
+        Some(standing) => {
+            let services = standing.services.iter();
+            services
+                .map(|s| format!("{} {}/{}", s.name, s.running, s.replicas))
+                .collect()
+        }
+        None => environment.services.clone(),
+    };
+    let figures = standing.map(|s| figures(&s.services)).unwrap_or_default();
+    let mut note = vec![figures, environment.note.clone()];
+    if let Some(active) = active {
+        note.push(format!("pilotage deployment watch {}", active.id));
+    }
+    note.retain(|part| !part.is_empty());
+    vec![
+        Cell::text(&environment.name),
+        Cell::state(sign, word),
+        Cell::text(short(&environment.sha)),
+        Cell::number(since),
+        Cell::text(services.join("  ")),
+        Cell::text(note.join("   ")),
+    ]
+}
+
+/// `0.5 % errors   p95 212 ms`, of the services together: the sum of answers, the slowest p95.
+fn figures(services: &[StandingService]) -> String {
+    let counts: Vec<_> = services.iter().filter_map(|s| s.counts.as_ref()).collect();
+    let requests: u64 = counts.iter().map(|c| c.requests).sum();
+    let errors: u64 = counts.iter().map(|c| c.errors).sum();
+    let Some(p95) = counts.iter().map(|c| c.p95_us).max().filter(|_| requests > 0) else {
+        return String::new();
+    };
+    #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+    let percent = 100.0 * errors as f64 / requests as f64;
+    format!(
+        "{percent:.1} % errors   p95 {}",
+        duration(Duration::from_micros(p95))
+    )
+}
+
+fn runs_line(status: &ProjectStatus, names: usize, page: &Page) -> Option<String> {
+    let mut parts = Vec::new();
+    if status.running > 0 {
+        parts.push(format!(
+            "{} {} running",
+            page.style.sign(Sign::Running),
+            status.running
+        ));
+    }
+    if status.queued > 0 {
+        let verb = if status.queued == 1 { "waits" } else { "wait" };
+        let why = match status.waiting_for.as_slice() {
+            [] => String::new(),
+            reasons => format!(
+                ": {}",
+                fit(&reasons.join("; "), page.width.saturating_sub(40).clamp(20, 300))
+            ),
+        };
+        parts.push(format!(
+            "{} {} {verb}{why}",
+            page.style.sign(Sign::Waiting),
+            status.queued
+        ));
+    }
+    (!parts.is_empty()).then(|| format!("{:<names$}  {}", "runs", parts.join("    ")))
+}
+
+fn last_push(status: &ProjectStatus, names: usize, page: &Page) -> Option<String> {
+    let run = status.last_push.as_ref()?;
+    let (sign, word) = run_page::state(run);
+    let failed = run.conclusion == Some(Conclusion::Failure) && !status.last_push_failed.is_empty();
+    let what = if failed {
+        status.last_push_failed.as_str()
+    } else {
+        word
+    };
+    let next = if run.conclusion.is_some() { "view" } else { "watch" };
+    Some(format!(
+        "{:<names$}  {}  {} {}  {} ago      pilotage run {next} {}",
+        "last push",
+        fit(branch(&run.r#ref), 40),
+        page.style.sign(sign),
+        fit(what, 40),
+        age(page.now, run.created_at),
+        run.id
+    ))
+}
