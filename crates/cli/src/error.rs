@@ -81,7 +81,7 @@ impl CommandError {
     }
 
     /// For what was asked for and refused, whatever status the server put on it: that is no wrong use.
-    pub(crate) fn as_failed(mut self) -> Self {
+    pub(crate) fn or_failed(mut self) -> Self {
         let answered = self.refusal.as_ref().map(|problem| problem.status);
         if answered.is_some_and(|status| matches!(status, 403 | 409 | 422)) {
             self.kind = ErrorKind::Failed;

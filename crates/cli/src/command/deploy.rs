@@ -44,7 +44,7 @@ impl Deploy {
         };
         let deployment = session
             .wait(session.client.deploy(&project, &deploy))
-            .map_err(|e| e.as_failed())?;
+            .map_err(|e| e.or_failed())?;
         if self.watch {
             return watch::watch(&session, deployment.id, &["live"], self.json, style);
         }

@@ -182,7 +182,7 @@ impl Exec {
         } else if !given.is_empty() {
             return Err(CommandError::invalid("inputs are for -e workflow_dispatch"));
         }
-        for job in self.jobs.iter().filter(|job| !workflow.jobs.contains_key(*job)) {
+        if let Some(job) = self.jobs.iter().find(|job| !workflow.jobs.contains_key(*job)) {
             let known: Vec<String> = workflow.jobs.keys().cloned().collect();
             return Err(CommandError::invalid(format!("there is no job `{job}`"))
                 .hint(format!("the jobs are {}", list(&known))));

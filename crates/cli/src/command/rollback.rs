@@ -39,7 +39,7 @@ impl Rollback {
         };
         let deployment = session
             .wait(session.client.roll_back(&project, &rollback))
-            .map_err(|e| e.as_failed())?;
+            .map_err(|e| e.or_failed())?;
         if self.watch {
             // One that was under way is asked to go back; otherwise a deployment of the old release goes live.
             let good: &[&str] = match deployment.kind.as_str() {

@@ -150,7 +150,7 @@ impl Driver {
                     }));
                 }
                 EffectKind::JobSkipped { job, .. } | EffectKind::JobFinished { job, .. } => {
-                    self.ended(job, observer)
+                    self.ended(job, observer);
                 }
                 EffectKind::WithdrawEnvironment { .. }
                 | EffectKind::ReleaseConcurrency { .. }

@@ -146,10 +146,9 @@ impl RunView {
                 .trim_end()
                 .to_owned(),
         ];
-        if job.status == "in_progress" {
-            if let Some((_, _, text)) = progress.and_then(|p| p.tail.back()) {
-                lines.push(self.style.dim(&fit(&format!("    {}", text.trim_end()), width)));
-            }
+        let last = progress.and_then(|p| p.tail.back());
+        if let Some((_, _, text)) = last.filter(|_| job.status == "in_progress") {
+            lines.push(self.style.dim(&fit(&format!("    {}", text.trim_end()), width)));
         }
         lines
     }
