@@ -71,7 +71,10 @@ impl Runner {
     pub(crate) fn run(self, style: &Style) -> CommandResult {
         match self {
             Runner::Start(start) => start.run(),
-            Runner::List { server, json: as_json } => {
+            Runner::List {
+                server,
+                json: as_json,
+            } => {
                 let session = server.connect()?;
                 let runners = session.wait(session.client.runners())?;
                 if as_json {
