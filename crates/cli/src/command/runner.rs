@@ -150,7 +150,7 @@ impl Start {
             let ending =
                 Ending::on_signals().map_err(|e| CommandError::failed("cannot take signals").because(&e))?;
             agent::run(settings, ending, |isolation| {
-                tracing::info!("ready for jobs: {isolation}")
+                tracing::info!("ready for jobs: {isolation}");
             })
             .await
             .map_err(|e| CommandError::failed("the runner ended").because(&e))

@@ -9,6 +9,7 @@ use clap::Args;
 use pilotage_api::client::Client;
 use pilotage_api::rest::Artifact;
 use pilotage_runner::archive;
+use pilotage_runner::reach::Reach;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,7 +80,7 @@ fn fetch(session: &Session, artifact: &Artifact, folder: &Path) -> CommandResult
     let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
     session.block_on(copy(&session.client, artifact.id, file.as_file_mut()))?;
     std::fs::create_dir_all(folder).map_err(failed)?;
-    archive::unzip(file.path(), folder, archive::Limits::default()).map_err(|e| {
+    archive::unzip(file.path(), folder, archive::Limits::default(), &Reach::default()).map_err(|e| {
         CommandError::failed(format!("cannot unpack artifact {name} to {}", folder.display())).because(&e)
     })
 }
