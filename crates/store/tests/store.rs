@@ -279,9 +279,127 @@ async fn sqlx_execute(directory: &tempfile::TempDir, statement: &'static str) {
         .connect()
         .await
         .expect("the statement runs");
-    sqlx::query(statement)
+    sqlx::raw_sql(statement)
         .execute(&mut connection)
         .await
         .expect("the statement runs");
     connection.close().await.expect("the statement runs");
+}
+
+#[tokio::test]
+async fn retention_removes_what_is_old_and_nothing_that_is_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let blob = |text: &'static [u8]| {
+        let store = &store;
+        async move {
+            let mut writer = store.blobs.writer(100).await.unwrap();
+            writer.write(text).await.unwrap();
+            writer.finish(None).await.unwrap().0.as_str().to_owned()
+        }
+    };
+    let (old, young, released, nobodys) = (
+        blob(b"old").await,
+        blob(b"young").await,
+        blob(b"rel").await,
+        blob(b"x").await,
+    );
+    let artifact = |digest: &str, name: &str, expires_at| pilotage_store::Artifact {
+        id: 0,
+        project_id: 1,
+        run_id: 2,
+        job_id: 1,
+        attempt: 1,
+        name: name.to_owned(),
+        size_bytes: 3,
+        digest: digest.to_owned(),
+        created_at: 0,
+        expires_at,
+    };
+    let (a, b) = (artifact(&old, "old", 50), artifact(&young, "young", 500));
+    let run = |id: i64, ended_at: Option<i64>| pilotage_store::Run {
+        id,
+        project_id: 1,
+        workflow_id: 1,
+        number: id,
+        attempt: 1,
+        event_id: id,
+        event: "push".to_owned(),
+        r#ref: "refs/heads/main".to_owned(),
+        sha: String::new(),
+        title: String::new(),
+        actor: String::new(),
+        status: String::new(),
+        conclusion: ended_at.map(|_| "success".to_owned()),
+        reason: String::new(),
+        created_at: 0,
+        started_at: 0,
+        ended_at,
+    };
+    let runs = [run(1, Some(10)), run(2, None), run(3, Some(90)), run(4, Some(10))];
+    store
+        .write(move |c| {
+            Box::pin(async move {
+                c.add_artifact(&a).await?;
+                c.add_artifact(&b).await?;
+                for run in &runs {
+                    c.add_run(run).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    drop(store);
+    sqlx_execute(
+        &directory,
+        "INSERT INTO releases (id, project_id, digest, run_id, ref, sha, title, manifest, created_at)
+         VALUES (1, 1, 'r', 4, '', '', '', '', 0);
+         INSERT INTO release_blobs (release_id, digest) VALUES (1,
+         'sha256:68b076be5ba974795f927bf1aa53b0dc2991b90d8d535a9dbaf33bad74a2d3a3')",
+    )
+    .await;
+    let store = open(&directory).await;
+    let policy = pilotage_store::RetentionPolicy {
+        run_age_ms: 50,
+        cache_age_ms: 50,
+        cache_bytes_max: 10,
+    };
+    let kept = store
+        .retain(&policy, 100, std::time::Duration::from_secs(3600))
+        .await
+        .unwrap();
+    assert_eq!(
+        (kept.runs, kept.artifacts, kept.blobs),
+        (1, 1, 0),
+        "young blobs are left alone"
+    );
+    let mut c = store.read().await.unwrap();
+    let left: Vec<i64> = c
+        .runs(&pilotage_store::RunFilter {
+            limit: 10,
+            ..Default::default()
+        })
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.id)
+        .collect();
+    assert_eq!(
+        left,
+        [4, 3, 2],
+        "what goes on, what is young, and what a release came from stay"
+    );
+    drop(c);
+    let gone = store
+        .retain(&policy, 100, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(
+        (gone.blobs, gone.runs),
+        (2, 0),
+        "{old} and {nobodys}, not {released}"
+    );
+    let name = pilotage_store::BlobName::parse(&young).unwrap();
+    assert!(store.blobs.read(&name).await.unwrap().is_some());
 }

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::{AppError, AppResult};
 use crate::secrets;
 use pilotage_api::lease::Lease;
-use pilotage_api::runner::JobSpec;
+use pilotage_api::runner::{Conclusion, JobResult, JobSpec};
 use pilotage_engine::ids::JobId;
 use pilotage_engine::run::Run;
 use pilotage_store::{NewToken, Project, Runner, Secret, StoreError, Variable};
@@ -83,10 +83,37 @@ pub(super) async fn offer(app: &App, runner: Runner, slot: u32) -> AppResult<Opt
             })
         })
         .await?;
-    given.map(|given| lease(app, given, &token)).transpose()
+    let Some(given) = given else { return Ok(None) };
+    let (job, fence) = (given.job, given.fence);
+    match lease(app, given, &token) {
+        Ok(lease) => Ok(Some(lease)),
+        Err(reason) => {
+            fail(app, job, fence, reason).await?;
+            Ok(None)
+        }
+    }
 }
 
-fn lease(app: &App, given: Given, token: &str) -> AppResult<Lease> {
+/// Ends a job that cannot be handed out, because it would not be any better the next time.
+async fn fail(app: &App, job: i64, fence: i64, reason: String) -> AppResult<()> {
+    let result = JobResult {
+        conclusion: Conclusion::Failure,
+        continue_on_error: false,
+        outputs: indexmap::IndexMap::new(),
+        error: Some(reason),
+        log_lines: 0,
+        log_bytes: 0,
+    };
+    app.driver
+        .turn(move |mut turn| {
+            Box::pin(async move { super::report::finish(&mut turn, job, fence, result, 0, None).await })
+        })
+        .await?;
+    Ok(())
+}
+
+/// The lease, or in words why the job's secrets cannot be worked out.
+fn lease(app: &App, given: Given, token: &str) -> Result<Lease, String> {
     let Given {
         job,
         fence,
@@ -101,12 +128,7 @@ fn lease(app: &App, given: Given, token: &str) -> AppResult<Lease> {
     let mut available = secrets::open_all(app, &project, secrets);
     available.insert("GITHUB_TOKEN".to_owned(), token.to_owned());
     let of_environment = secrets::open_all(app, &project, environment_secrets);
-    spec.secrets = run
-        .secrets_for(JobId(job), &available, &of_environment)
-        .map_err(|reason| {
-            tracing::error!(job.id = job, "job {job} gets no secrets: {reason}");
-            AppError::conflict(reason)
-        })?;
+    spec.secrets = run.secrets_for(JobId(job), &available, &of_environment)?;
     if let Some(Json::Object(github)) = spec.contexts.get_mut("github") {
         github.insert("token".to_owned(), Json::from(token));
     }

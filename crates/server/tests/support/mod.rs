@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 pub struct World {
@@ -184,6 +185,7 @@ impl World {
             token: token.to_owned(),
             id: 0,
             instance: instance.to_owned(),
+            slot: Arc::default(),
         };
         let registered: Registered = runner
             .call("/api/runner/v1/register", &body)
@@ -253,6 +255,8 @@ pub struct TestRunner {
     pub token: String,
     pub id: i64,
     pub instance: String,
+    /// Slots take turns, so that asking for a job does not give back the one before.
+    pub slot: Arc<AtomicU32>,
 }
 
 impl TestRunner {
@@ -287,7 +291,8 @@ impl TestRunner {
 
     /// A job, which must be there or come soon.
     pub async fn lease(&self) -> Lease {
-        let answer = self.ask_lease(0, 10_000).await.expect("an answer");
+        let slot = self.slot.fetch_add(1, Ordering::Relaxed) % 4;
+        let answer = self.ask_lease(slot, 10_000).await.expect("an answer");
         *answer.lease.expect("a job")
     }
 
