@@ -112,6 +112,36 @@ fn when_both_get_slow_nobody_is_blamed() {
 }
 
 #[test]
+fn errors_where_most_of_the_traffic_is_blame_nobody() {
+    let mut guard = guard();
+    guard.set_share(9_000);
+    // 2 % of the new one's answers fail, and the old one has too few to fail beside them.
+    for n in 0..600 {
+        let answer = if n % 50 == 49 { BAD } else { GOOD };
+        assert_eq!(
+            guard.observe(
+                Arm::New,
+                Answer {
+                    at_us: n * 1_000,
+                    ..answer
+                }
+            ),
+            None,
+            "after {n}"
+        );
+        if n % 9 == 8 {
+            guard.observe(
+                Arm::Old,
+                Answer {
+                    at_us: n * 1_000 + 1,
+                    ..GOOD
+                },
+            );
+        }
+    }
+}
+
+#[test]
 fn a_fault_that_both_have_is_an_outage() {
     let mut guard = guard();
     let (_, verdict) = play(

@@ -485,7 +485,21 @@ impl World {
         let Ok(effects) = machine.handle(Timestamp(wall), event) else {
             return Ok(());
         };
-        self.take(cell, effects)
+        self.take(cell, effects)?;
+        self.check_moves(cell)
+    }
+
+    /// Going back waits for nobody: neither for a thaw nor for an answer.
+    fn check_moves(&self, cell: usize) -> Result<(), String> {
+        let Cell { machine, law, .. } = &self.cells[cell];
+        let waits = machine.pending().next().is_some() || machine.deadline().is_some();
+        match &law.turned {
+            Some(why) if law.ended.is_none() && !waits => Err(format!(
+                "deployment {}: the way back after {why} stands still",
+                law.spec.id
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What the machine ordered is checked, and begun.
