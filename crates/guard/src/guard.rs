@@ -298,6 +298,16 @@ impl Guard {
 /// Reaches a verdict again from stored evidence: the same code, fed with what was observed.
 #[must_use]
 pub fn replay(evidence: &Evidence) -> Option<Verdict> {
+    rebuild(evidence)?.verdict
+}
+
+/// How far the judgement of stored evidence has come.
+#[must_use]
+pub fn standing(evidence: &Evidence) -> Option<Standing> {
+    rebuild(evidence).map(|guard| guard.standing())
+}
+
+fn rebuild(evidence: &Evidence) -> Option<Guard> {
     let mut guard = Guard::new(evidence.policy.clone());
     if !evidence.start.is_empty() {
         guard.tests.restore(&evidence.start)?;
@@ -311,7 +321,7 @@ pub fn replay(evidence: &Evidence) -> Option<Verdict> {
             }),
         }
     }
-    guard.verdict
+    Some(guard)
 }
 
 const TESTS: [Test; 8] = [

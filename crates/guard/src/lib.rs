@@ -16,7 +16,7 @@ pub mod simulate;
 mod trace;
 mod verdict;
 
-pub use guard::{Answer, Arm, Guard, Standing, replay};
+pub use guard::{Answer, Arm, Guard, Standing, replay, standing};
 pub use policy::{Alpha, Policy};
 pub use trace::Trace;
 pub use verdict::{Evidence, Outcome, Test, Verdict};

@@ -1,9 +1,14 @@
 //! What every request can reach.
 
+pub(crate) mod deployments;
+pub(crate) mod releases;
+
 use crate::clock::Clock;
 use crate::driver::Driver;
+use crate::driver::deployment::Live;
 use crate::error::{AppError, AppResult};
 use crate::git::Repositories;
+use pilotage_deploy::Local;
 use pilotage_store::{Project, Store};
 use pilotage_trust::seal::KeyRing;
 use std::collections::HashMap;
@@ -17,6 +22,10 @@ pub(crate) struct App {
     pub clock: Arc<Clock>,
     pub repositories: Repositories,
     pub keys: KeyRing,
+    /// The target of this machine, where environments run.
+    pub local: Local,
+    /// What the proxy counts now.
+    pub live: Live,
     /// Where people and programs reach the server: `http://localhost:7070`, without a slash at the end.
     pub url: String,
     pub data: PathBuf,

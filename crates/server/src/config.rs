@@ -18,6 +18,8 @@ pub struct Config {
     /// Slots of the runner that the server starts for itself; 0 for no runner.
     pub runner_slots: u32,
     pub retention: Retention,
+    /// The program whose `keep` and `proxy` are run: `pilotage` itself.
+    pub exe: PathBuf,
 }
 
 /// How long things are kept, unless something needs them.
@@ -52,6 +54,7 @@ impl Config {
             url: None,
             runner_slots: 2,
             retention: Retention::default(),
+            exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("pilotage")),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Driver;
+use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
 use crate::{event, rest, runner, task};
 use axum::Router;
@@ -12,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use pilotage_deploy::Local;
 use pilotage_store::{NewToken, Store, StoreError};
 use pilotage_trust::seal::{KeyRing, SealError};
 use pilotage_trust::token::{self, Scope, TokenKind};
@@ -31,6 +33,8 @@ use zeroize::Zeroizing;
 const STOP_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(20);
+const LOCK_TRIES: u32 = 25;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 2048;
 /// Bodies of requests that are not streams.
@@ -59,6 +63,8 @@ pub enum ServeError {
     Token(#[from] token::NoRandomness),
     #[error("what an earlier process left cannot be put in order: {0}")]
     Resume(String),
+    #[error(transparent)]
+    Deploy(#[from] pilotage_deploy::DeployError),
 }
 
 /// A server that takes requests. Dropped, it ends at once, as if it were killed.
@@ -102,6 +108,8 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         clock,
         repositories,
         keys,
+        local: Local::new(&config.data, &config.exe)?,
+        live: Live::default(),
         stopping,
     });
     administrator(&app, &config.data.join("admin-token")).await?;
@@ -115,6 +123,9 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     tasks.spawn(async move { one.driver.run_outbox().await });
     tasks.spawn(async move { two.driver.run_timer().await });
     tasks.spawn(async move { task::archive_logs(&three).await });
+    tasks.spawn(Performer::new(Arc::clone(&app)).run());
+    tasks.spawn(deployment::watch(Arc::clone(&app)));
+    tasks.spawn(deployment::supervise(Arc::clone(&app)));
     tasks.spawn(task::retain(Arc::clone(&app), config.retention));
     if config.runner_slots > 0 {
         let token = runner_token(&app, &config.data.join("runner-token")).await?;
@@ -257,13 +268,17 @@ fn lock_directory(path: &Path) -> Result<File, ServeError> {
         .append(true)
         .open(path.join("lock"))
         .map_err(file_error("open a lock in"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(ServeError::InUse {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(file_error("lock")(source)),
+    // A process that the last server was just starting may hold it for an instant.
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::Error(source)) => return Err(file_error("lock")(source)),
+        }
     }
+    Err(ServeError::InUse {
+        path: path.to_owned(),
+    })
 }
 
 /// The text of the key file; at the first start a new key is written there.

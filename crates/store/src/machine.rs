@@ -153,6 +153,22 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    /// Those of one kind of machine.
+    pub async fn open_effects_of(&mut self, kind: &str) -> Result<Vec<EffectRow>> {
+        let rows = sqlx::query_as(
+            "SELECT kind, id, seq, effect FROM outbox WHERE done = 0 AND kind = $1 ORDER BY id, seq",
+        );
+        Ok(rows.bind(kind).fetch_all(&mut self.inner).await?)
+    }
+
+    /// Those of one machine.
+    pub async fn open_effects_of_machine(&mut self, kind: &str, id: i64) -> Result<Vec<EffectRow>> {
+        let rows = sqlx::query_as(
+            "SELECT kind, id, seq, effect FROM outbox WHERE done = 0 AND kind = $1 AND id = $2 ORDER BY seq",
+        );
+        Ok(rows.bind(kind).bind(id).fetch_all(&mut self.inner).await?)
+    }
+
     /// Marks an effect as done. Doing it twice is nothing new.
     pub async fn effect_done(&mut self, kind: &str, id: i64, seq: i64, at: i64) -> Result<()> {
         sqlx::query("UPDATE outbox SET done = $4 WHERE kind = $1 AND id = $2 AND seq = $3 AND done = 0")

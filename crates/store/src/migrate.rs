@@ -4,7 +4,10 @@ use crate::db::Connection;
 use crate::error::{Result, StoreError};
 
 /// In order; the schema's number is how many of them were run. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_deployments.sql"),
+];
 
 /// The newest schema that this program knows.
 pub const SCHEMA: i64 = MIGRATIONS.len() as i64;

@@ -17,7 +17,7 @@ pub use event::{
     DeploymentEffect, DeploymentEvent, DeploymentSpec, EffectKind, EffectResult, Guard, IllegalEvent, Kind,
     Moment, Outcome, Plan, Release, Replica, RulesAnswer, Service, Standing, Step, Strategy, Undecided,
 };
-pub use plan::{Floor, PlanError, listen_address};
+pub use plan::{ANSWERS_PER_REPLICA, Floor, PlanError, listen_address};
 pub use view::{DeploymentView, ServiceView};
 
 use crate::time::Timestamp;
@@ -278,6 +278,26 @@ impl Deployment {
             self.stage,
             Stage::Watching { .. } | Stage::JudgingWatch | Stage::Settling { .. }
         ) || self.outcome() == Some(Outcome::Live)
+    }
+
+    /// Whether it waits for the environment's rules: a person, a timer, a freeze, a lock.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Pending | Stage::Waiting { .. })
+    }
+
+    /// Whether a trip of that service is recorded already.
+    #[must_use]
+    pub fn knows_trip(&self, service: &str) -> bool {
+        self.judged
+            .get(service)
+            .is_some_and(|judged| judged.decided_at_us.is_some())
+    }
+
+    /// Whether the deployment waits for the result of that effect.
+    #[must_use]
+    pub fn awaits(&self, sequence: u64) -> bool {
+        self.pending.contains_key(&sequence)
     }
 
     /// Whether it goes back, or went back.

@@ -7,7 +7,7 @@ use pilotage_workflow::delivery::{self, EnvironmentPlan, GuardPlan, ServicePlan}
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Answers in a row for each replica that verify a revision.
-const ANSWERS_PER_REPLICA: u32 = 20;
+pub const ANSWERS_PER_REPLICA: u32 = 20;
 /// How long the old revision has to answer well after a return; no longer than the watch would have been.
 const QUIET_MS: u64 = 10_000;
 

@@ -3,6 +3,7 @@
 use super::Turn;
 use super::run::from_text;
 use pilotage_api::rest;
+use pilotage_engine::deployment::Floor;
 use pilotage_engine::ids::JobId;
 use pilotage_engine::policy::{self, Approval, Direction, Lock, Request, Rules};
 use pilotage_engine::run::{EnvironmentAnswer, RunEvent};
@@ -27,6 +28,14 @@ pub fn rules(environment: &Environment) -> Result<Rules> {
         lock,
         freezes: Vec::new(),
         origin: (!environment.rules_by.is_empty()).then(|| format!("set by {}", environment.rules_by)),
+    })
+}
+
+/// What the server demands of deployments to an environment.
+pub fn floor(environment: &Environment) -> Result<Floor> {
+    let rules: rest::Rules = from_text("the rules of an environment", &environment.rules)?;
+    Ok(Floor {
+        guard_required: rules.guard_required,
     })
 }
 
@@ -91,11 +100,11 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Asks again for every job that waits for an environment.
+    /// Asks again for every job and every deployment that waits for an environment.
     pub async fn decide_waits(&mut self, project: i64, environment: &str) -> Result<()> {
         for wait in self.c.waits(project, environment).await? {
             self.decide_wait(wait.job_id).await?;
         }
-        Ok(())
+        self.decide_deployments(project, environment).await
     }
 }

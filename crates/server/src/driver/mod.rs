@@ -6,6 +6,7 @@
 //! [`Driver::perform`].
 
 mod cache;
+pub mod deployment;
 mod effect;
 pub mod environment;
 mod lease;
@@ -103,7 +104,9 @@ impl Driver {
 
     /// Performs every effect that is open now, in order; gives how many there were.
     pub async fn perform_open(&self) -> Result<usize> {
-        let open = self.store.read().await?.open_effects().await?;
+        let mut open = self.store.read().await?.open_effects().await?;
+        // Those take their time, in tasks of their own.
+        open.retain(|effect| effect.kind != deployment::DEPLOYMENT);
         let count = open.len();
         for effect in open {
             self.perform(effect).await?;

@@ -1,5 +1,6 @@
 //! The one timer: deadlines of machines, leases and waits, all of them stored.
 
+use super::deployment::DEPLOYMENT;
 use super::{Driver, LEASES, RUN, Turn};
 use pilotage_engine::run::RunEvent;
 use pilotage_store::Result;
@@ -54,6 +55,7 @@ impl Turn<'_> {
         for (kind, id) in self.c.due_machines(self.now).await? {
             match kind.as_str() {
                 LEASES => self.wake_leases().await?,
+                DEPLOYMENT => self.wake_deployment(id).await?,
                 RUN => {
                     if let Err(refused) = self.run_event(id, RunEvent::Wake).await? {
                         tracing::error!(run.id = id, "run {id} cannot be woken: {refused}");

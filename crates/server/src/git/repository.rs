@@ -322,6 +322,18 @@ impl Repository {
         Ok(files)
     }
 
+    /// A file at a commit; none where there is no such file.
+    pub(crate) async fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        match self
+            .read(&["cat-file", "blob", &format!("{commit}:{path}")])
+            .await
+        {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(GitError::Failed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn text(&self, arguments: &[&str]) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.read(arguments).await?).into_owned())
     }

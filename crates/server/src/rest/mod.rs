@@ -4,10 +4,12 @@
 
 mod artifact;
 mod audit;
+mod deployment;
 mod environment;
 mod event;
 mod log;
 mod project;
+mod release;
 mod run;
 mod runner;
 mod secret;
@@ -23,10 +25,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .merge(artifact::routes())
         .merge(audit::routes())
+        .merge(deployment::routes())
         .merge(environment::routes())
         .merge(event::routes())
         .merge(log::routes())
         .merge(project::routes())
+        .merge(release::routes())
         .merge(run::routes())
         .merge(runner::routes())
         .merge(secret::routes())

@@ -1,5 +1,6 @@
 //! What runners and their jobs ask: `/api/runner/v1`.
 
+mod deployment;
 mod lease;
 mod protocol;
 mod report;
@@ -10,5 +11,7 @@ use axum::Router;
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
-    protocol::routes().merge(services::routes())
+    protocol::routes()
+        .merge(services::routes())
+        .merge(deployment::routes())
 }

@@ -16,6 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
+/// The program that keeps replicas and proxies for the servers of tests.
+pub fn target_exe() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("it lies in `deps`");
+    profile.join("examples/target-for-tests")
+}
+
 pub struct World {
     pub directory: TempDir,
     pub server: Option<Server>,
@@ -57,6 +64,7 @@ impl World {
         let mut config = Config::new(data.to_owned());
         config.listen = ([127, 0, 0, 1], 0).into();
         config.runner_slots = 0;
+        config.exe = target_exe();
         drop(self.server.take());
         // A dropped server's writer lets go of the lock with the last task of it.
         let server = serve_with_clock(config, Arc::clone(&self.clock))

@@ -1,0 +1,558 @@
+//! Deployments from a push to live and back, with the real proxy, real keepers and small Python programs.
+
+mod support;
+
+use pilotage_api::deployment::DeploymentDetail;
+use pilotage_deploy::Local;
+use pilotage_deploy::retention::Needed;
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use support::{Checkout, World, target_exe};
+
+const APP: &str = r#"
+import os, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+WORD = "@WORD@"
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    count = 0
+
+    def do_GET(self):
+        Handler.count += 1
+        status = 200
+        if self.path != "/health":
+            @FAULT@
+        body = (WORD + " " + os.environ.get("GREETING", "")).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+@START@
+print("serving", WORD, flush=True)
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+/// A world with a project that has one service in `production`.
+struct Stage {
+    world: World,
+    checkout: Checkout,
+    address: SocketAddr,
+    plan: String,
+}
+
+impl Stage {
+    async fn new(production: &str) -> Self {
+        let logs = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("pilotage_server=info");
+        let _ = logs.try_init();
+        let world = World::new().await;
+        let checkout = world.project().await;
+        let port = free_port();
+        let plan = format!(
+            "services:\n  web:\n    run: python3 app.py\n    health: {{get: /health, every: 50ms, passes: 2, within: 10s}}\n    \
+             stop: {{grace: 2s}}\nenvironments:\n  production:\n    url: http://localhost:{port}\n{production}"
+        );
+        Self {
+            world,
+            checkout,
+            address: ([127, 0, 0, 1], port).into(),
+            plan,
+        }
+    }
+
+    /// Pushes a release of that word, with a fault in its answers and one at its start.
+    fn push_with(&self, word: &str, fault: &str, start: &str) -> String {
+        let app = APP
+            .replace("@WORD@", word)
+            .replace("@FAULT@", fault)
+            .replace("@START@", start);
+        self.checkout.write("app.py", &app);
+        self.checkout.write("pilotage.yml", &self.plan);
+        let sha = self.checkout.commit(word);
+        self.checkout.push(&["main"]);
+        sha
+    }
+
+    fn push(&self, word: &str) -> String {
+        self.push_with(word, "pass", "")
+    }
+
+    async fn deploy(&self) -> i64 {
+        let asked = json!({"environment": "production"});
+        let answer = self
+            .world
+            .send(Method::POST, "projects/o/p/deployments", asked)
+            .await;
+        answer["id"].as_i64().expect("a number")
+    }
+
+    async fn live(&self, word: &str) -> i64 {
+        self.push(word);
+        let id = self.deploy().await;
+        let end = self.until(id, |detail| detail.deployment.outcome.is_some()).await;
+        assert_eq!(end.deployment.state, "live", "{end:#?}");
+        id
+    }
+
+    /// Watches a deployment until it is as it should be, or has ended.
+    async fn until(&self, id: i64, reached: impl Fn(&DeploymentDetail) -> bool) -> DeploymentDetail {
+        let watch = async {
+            loop {
+                let request = self
+                    .world
+                    .client
+                    .get(format!("{}/api/v1/deployments/{id}/events", self.world.url));
+                let mut answer = request
+                    .bearer_auth(&self.world.admin)
+                    .send()
+                    .await
+                    .expect("a stream");
+                let mut text = String::new();
+                while let Ok(Some(chunk)) = answer.chunk().await {
+                    text.push_str(&String::from_utf8_lossy(&chunk));
+                    while let Some((event, rest)) = text.split_once("\n\n") {
+                        let data = event
+                            .strip_prefix("data: ")
+                            .map(|data| serde_json::from_str(data).expect("an event"));
+                        let rest = rest.to_owned();
+                        if let Some(detail) = data
+                            && (reached(&detail) || detail.deployment.outcome.is_some())
+                        {
+                            return detail;
+                        }
+                        text = rest;
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(30), watch).await {
+            Ok(detail) => detail,
+            Err(_) => panic!("{:#}", self.world.get(&format!("deployments/{id}")).await),
+        }
+    }
+
+    async fn ended(&self, id: i64) -> DeploymentDetail {
+        self.until(id, |_| false).await
+    }
+
+    fn get(&self) -> String {
+        get(self.address).expect("an answer").1
+    }
+
+    fn local(&self) -> Local {
+        Local::new(&self.world.data(), &target_exe()).expect("a target")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.world.server.take());
+        let local = self.local();
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let _ = local.stop_proxy(Duration::from_secs(2)).await;
+                let _ = local.retain(Needed::default()).await;
+            });
+        });
+        let _ = ended.join();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    listener.local_addr().expect("an address").port()
+}
+
+/// One request on a connection of its own: its status and body. No retries.
+fn get(address: SocketAddr) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let body = text
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.trim().to_owned());
+    status
+        .zip(body)
+        .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Constant load from threads of its own; counts what was not answered with 200.
+struct Load {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr, threads: usize) -> Self {
+        let (stop, sent, failed) = (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::default());
+        let one = |_| {
+            let (stop, sent, failed): (Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicU64>) =
+                (Arc::clone(&stop), Arc::clone(&sent), Arc::clone(&failed));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    sent.fetch_add(1, Ordering::SeqCst);
+                    if !matches!(get(address), Ok((200, _))) {
+                        failed.fetch_add(1, Ordering::SeqCst);
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            })
+        };
+        let threads = (0..threads).map(one).collect();
+        Self {
+            stop,
+            sent,
+            failed,
+            threads,
+        }
+    }
+
+    fn end(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::SeqCst);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        (
+            self.sent.load(Ordering::SeqCst),
+            self.failed.load(Ordering::SeqCst),
+        )
+    }
+}
+
+/// The state of a deployment and what its history says, in a line each.
+fn told(detail: &DeploymentDetail) -> String {
+    let moments: Vec<&str> = detail.moments.iter().map(|moment| moment.text.as_str()).collect();
+    format!(
+        "{}: {}\n{}",
+        detail.deployment.state,
+        detail.deployment.reason,
+        moments.join("\n")
+    )
+}
+
+#[track_caller]
+fn check(detail: &DeploymentDetail, state: &str, reason: &str) {
+    assert_eq!(detail.deployment.state, state, "{}", told(detail));
+    assert!(detail.deployment.reason.contains(reason), "{}", told(detail));
+}
+
+fn kill(pid: i32) {
+    let kill = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status();
+    assert!(kill.expect("kill runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_goes_live_and_the_next_one_replaces_it_without_losing_a_request() {
+    let stage = Stage::new("    guard: {watch: 1s}\n").await;
+    stage.live("one").await;
+    assert_eq!(stage.get(), "one");
+    let load = Load::start(stage.address, 2);
+    stage.live("two").await;
+    assert_eq!(stage.get(), "two");
+    let (sent, failed) = load.end();
+    assert!(sent > 50 && failed == 0, "{failed} of {sent} requests failed");
+    let stands = stage.world.get("projects/o/p/standings/production").await;
+    assert_eq!(stands["services"][0]["running"], 1, "{stands:#}");
+    let list = stage.world.get("projects/o/p/deployments").await;
+    let states: Vec<&Json> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| &line["state"])
+        .collect();
+    assert_eq!(states, ["live", "live"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_answers_all_fail_goes_back_by_itself_and_stays_out() {
+    let stage =
+        Stage::new("    strategy: {canary: [{share: 20%, for: 10s}]}\n    guard: {watch: 1s}\n").await;
+    stage.live("good").await;
+    stage.push_with("bad", "status = 500", "");
+    let load = Load::start(stage.address, 2);
+    let id = stage.deploy().await;
+    let end = stage.ended(id).await;
+    let (sent, failed) = load.end();
+    check(&end, "rolled-back", "the new web failed 3 of 3 answers");
+    assert!(
+        sent > 3 && (3..=8).contains(&failed),
+        "{failed} of {sent} requests failed"
+    );
+    assert_eq!(stage.get(), "good");
+    let replay = stage.world.get(&format!("deployments/{id}/replay")).await;
+    assert_eq!(
+        (&replay[0]["same"], &replay[0]["service"]),
+        (&json!(true), &json!("web")),
+        "{replay:#}"
+    );
+    // It goes nowhere until a person lets it.
+    let again = stage.deploy().await;
+    check(
+        &stage.ended(again).await,
+        "aborted",
+        "is quarantined since deployment 2 in production",
+    );
+    let held = stage.world.get("projects/o/p/quarantine").await;
+    let digest = held[0]["digest"].as_str().expect("a digest");
+    let path = format!("/api/v1/projects/o/p/quarantine/{digest}");
+    let (status, _) = stage
+        .world
+        .ask(Method::DELETE, &path, &stage.world.admin, None)
+        .await;
+    assert_eq!(status.as_u16(), 204);
+    let third = stage.deploy().await;
+    stage
+        .until(third, |detail| detail.deployment.state == "shifting")
+        .await;
+    stage
+        .world
+        .send(Method::POST, &format!("deployments/{third}/abort"), json!({}))
+        .await;
+    check(
+        &stage.ended(third).await,
+        "rolled-back",
+        "taken back by admin: by hand",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_crashes_at_its_start_gets_no_request() {
+    let stage = Stage::new("    guard: {watch: 0s}\n").await;
+    stage.live("good").await;
+    stage.push_with("bad", "pass", "raise SystemExit('no such module: crypt')");
+    let load = Load::start(stage.address, 1);
+    let id = stage.deploy().await;
+    let end = stage.ended(id).await;
+    let (sent, failed) = load.end();
+    check(&end, "rolled-back", "no such module: crypt");
+    assert!(sent > 0 && failed == 0, "{failed} of {sent} requests failed");
+    assert!(!told(&end).contains("% of the traffic"), "{}", told(&end));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_by_hand_brings_the_last_release_back_without_building_it() {
+    let stage = Stage::new("    guard: {watch: 0s}\n").await;
+    stage.live("one").await;
+    stage.live("two").await;
+    let asked = json!({"environment": "production", "reason": "a hunch"});
+    let answer = stage
+        .world
+        .send(Method::POST, "projects/o/p/rollbacks", asked.clone())
+        .await;
+    let end = stage.ended(answer["id"].as_i64().unwrap()).await;
+    check(&end, "live", "a hunch");
+    assert_eq!(
+        (end.deployment.kind.as_str(), end.deployment.title.as_str()),
+        ("rollback", "one")
+    );
+    assert!(
+        told(&end).contains("executes on 1 of 1 replicas and gave 20 answers in a row"),
+        "{}",
+        told(&end)
+    );
+    assert_eq!(stage.get(), "one");
+    // Under it there is nothing.
+    let path = "/api/v1/projects/o/p/rollbacks";
+    assert_eq!(
+        stage
+            .world
+            .refused(Method::POST, path, &stage.world.admin, Some(asked))
+            .await,
+        409
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_deployment_waits_until_the_older_one_went_back() {
+    let stage =
+        Stage::new("    strategy: {canary: [{share: 10%, for: 20s}]}\n    guard: {watch: 0s}\n").await;
+    stage.live("one").await;
+    stage.push("two");
+    let older = stage.deploy().await;
+    stage
+        .until(older, |detail| detail.deployment.state == "shifting")
+        .await;
+    stage.push("three");
+    let newer = stage.deploy().await;
+    check(
+        &stage.ended(older).await,
+        "rolled-back",
+        &format!("deployment {newer} takes its place"),
+    );
+    let shifting = stage
+        .until(newer, |detail| detail.deployment.state == "shifting")
+        .await;
+    assert_eq!(
+        shifting.deployment.old_revision,
+        stage.world.get("deployments/1").await["deployment"]["revision"]
+    );
+    // Going back by hand takes back what is under way.
+    let asked = json!({"environment": "production"});
+    let answer = stage
+        .world
+        .send(Method::POST, "projects/o/p/rollbacks", asked)
+        .await;
+    assert_eq!(answer["id"], newer);
+    check(
+        &stage.ended(newer).await,
+        "rolled-back",
+        "taken back by admin: by hand",
+    );
+    assert_eq!(stage.get(), "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_hold_a_deployment_until_the_right_person_approves_the_right_digest() {
+    let stage = Stage::new("    guard: {watch: 0s}\n").await;
+    let rules = |branches: &str| json!({"branches": [branches], "reviewers": ["ben"]});
+    let path = "projects/o/p/environments/production/rules";
+    stage.world.send(Method::PUT, path, rules("release/*")).await;
+    stage.push("one");
+    let refused = stage.deploy().await;
+    check(
+        &stage.ended(refused).await,
+        "aborted",
+        "production takes only release/*, this release is from main",
+    );
+    stage.world.send(Method::PUT, path, rules("main")).await;
+    let id = stage.deploy().await;
+    let waiting = stage
+        .until(id, |detail| detail.deployment.state == "waiting")
+        .await;
+    check(&waiting, "waiting", "waits for the approval of ben");
+    let digest = waiting.deployment.release;
+    let path = format!("/api/v1/deployments/{id}/approvals");
+    let say = |digest: &str| Some(json!({"digest": digest, "approved": true}));
+    let ben = stage.world.token("ben", "person", &["read", "deploy"]).await;
+    assert_eq!(
+        stage
+            .world
+            .refused(Method::POST, &path, &stage.world.admin, say(&digest))
+            .await,
+        403
+    );
+    assert_eq!(
+        stage
+            .world
+            .refused(Method::POST, &path, &ben, say("sha256:other"))
+            .await,
+        409
+    );
+    let (status, answer) = stage.world.ask(Method::POST, &path, &ben, say(&digest)).await;
+    assert_eq!(status.as_u16(), 204, "{answer}");
+    check(&stage.ended(id).await, "live", "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named_and_one_that_is_set_reaches_the_program() {
+    let mut stage =
+        Stage::new("    guard: {watch: 0s}\n    env: {GREETING: \"${{ secrets.GREETING }}\"}\n").await;
+    stage.push("one");
+    let id = stage.deploy().await;
+    check(&stage.ended(id).await, "aborted", "there is no secret GREETING");
+    stage
+        .world
+        .send(
+            Method::PUT,
+            "projects/o/p/secrets/GREETING",
+            json!({"value": "hello"}),
+        )
+        .await;
+    stage.plan.push_str("    verify: [{get: /, contains: hello}]\n");
+    stage.live("two").await;
+    assert_eq!(stage.get(), "two hello");
+    let path = format!("{}/api/v1/projects/o/p/logs/production/web", stage.world.url);
+    let answer = stage
+        .world
+        .client
+        .get(path)
+        .bearer_auth(&stage.world.admin)
+        .send()
+        .await
+        .expect("logs");
+    let text = answer.text().await.expect("text");
+    assert!(text.ends_with(" 1  serving two\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_processes_do_not_end_a_deployment() {
+    let stage = Stage::new("    strategy: {canary: [{share: 50%, for: 3s}]}\n    guard: {watch: 1s}\n").await;
+    stage.live("one").await;
+    stage.push("two");
+    let id = stage.deploy().await;
+    stage
+        .until(id, |detail| detail.deployment.state == "shifting")
+        .await;
+    let keeper =
+        |folder: &str| pilotage_keep::client::status(&stage.world.data().join(folder)).expect("a keeper");
+    let proxy = keeper("proxy/keeper");
+    kill(proxy.child.expect("a proxy").pid);
+    kill(proxy.keeper_pid);
+    let revision = stage.world.get(&format!("deployments/{id}")).await["deployment"]["revision"].clone();
+    let replica = keeper(&format!(
+        "deploy/replicas/o--p--production--web--{}--1",
+        revision.as_str().unwrap()
+    ));
+    kill(replica.keeper_pid);
+    kill(replica.child.expect("a replica").pid);
+    check(&stage.ended(id).await, "live", "");
+    assert_eq!(stage.get(), "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_after_every_step_goes_on_where_it_was() {
+    let mut stage =
+        Stage::new("    strategy: {canary: [{share: 50%, for: 100ms}]}\n    guard: {watch: 300ms}\n").await;
+    stage.live("one").await;
+    stage.push("two");
+    let load = Load::start(stage.address, 1);
+    let id = stage.deploy().await;
+    let mut seen = String::new();
+    let mut kills = 0;
+    loop {
+        let now = stage.until(id, |detail| told(detail) != seen).await;
+        seen = told(&now);
+        if now.deployment.outcome.is_some() {
+            check(&now, "live", "");
+            break;
+        }
+        stage.world.restart().await;
+        kills += 1;
+    }
+    let (sent, failed) = load.end();
+    assert!(kills >= 5, "{kills} kills:\n{seen}");
+    assert!(sent > 0 && failed == 0, "{failed} of {sent} requests failed");
+    assert_eq!(stage.get(), "two");
+    let each = |text: &str| assert_eq!(seen.matches(text).count(), 1, "{text} in:\n{seen}");
+    [
+        "50 % of the traffic",
+        "100 % of the traffic",
+        "1 of 1 healthy",
+        "live, not proven",
+    ]
+    .into_iter()
+    .for_each(each);
+}
