@@ -1,0 +1,137 @@
+//! A server of the real binary in a folder of its own, and what people use beside it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    pub(crate) data: PathBuf,
+    server: Child,
+    url: String,
+    listen: String,
+}
+
+pub(crate) struct Project {
+    folder: PathBuf,
+    remote: String,
+}
+
+impl World {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("pilotage-e2e-").tempdir().unwrap();
+        let data = folder.path().join("data");
+        let (server, url) = serve(&data, "127.0.0.1:0");
+        let listen = url.rsplit('/').next().unwrap().replace("localhost", "127.0.0.1");
+        Self { folder, data, server, url, listen }
+    }
+
+    pub(crate) fn kill_server(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+
+    pub(crate) fn start_server(&mut self) {
+        (self.server, self.url) = serve(&self.data, &self.listen);
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.data.join("admin-token")).unwrap().trim().to_owned()
+    }
+
+    /// What it printed on both outputs, and its exit code.
+    pub(crate) fn pilotage(&self, arguments: &[&str]) -> (String, i32) {
+        self.pilotage_with(arguments, None)
+    }
+
+    pub(crate) fn pilotage_with(&self, arguments: &[&str], input: Option<&str>) -> (String, i32) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pilotage"))
+            .args(arguments)
+            .env("PILOTAGE_URL", &self.url)
+            .env("PILOTAGE_TOKEN", self.token())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.unwrap_or_default().as_bytes()).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&said).into_owned(), output.status.code().unwrap_or(-1))
+    }
+
+    /// A project on the server, and a checkout with these files committed.
+    pub(crate) fn project(&self, name: &str, files: &[(&str, &str)]) -> Project {
+        let (said, status) = self.pilotage(&["project", "create", name]);
+        assert_eq!(status, 0, "{said}");
+        let folder = self.folder.path().join(name.replace('/', "-"));
+        for (path, text) in files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let remote = format!("http://me:{}@{}/{name}.git", self.token(), self.listen);
+        let project = Project { folder, remote };
+        project.git(&["init", "--quiet", "--initial-branch", "main"]);
+        project.git(&["add", "."]);
+        project.git(&["-c", "user.name=Ana", "-c", "user.email=ana@localhost", "commit", "--quiet", "-m", "first"]);
+        project
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        // What it started goes with it: everything that names this folder on its command line.
+        for pid in processes_of(self.folder.path()) {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Project {
+    /// What the push said.
+    pub(crate) fn push(&self, branch: &str) -> String {
+        self.git(&["push", &self.remote, &format!("HEAD:refs/heads/{branch}")])
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git").args(arguments).current_dir(&self.folder).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "git {arguments:?}: {said}");
+        said
+    }
+}
+
+/// The lines `line N` of a log, whatever stands before them.
+pub(crate) fn lines_of(log: &str) -> Vec<String> {
+    let of = |line: &str| line.find("line ").map(|at| line[at..].trim().to_owned());
+    log.lines().filter(|l| !l.contains("seq") && !l.contains("echo")).filter_map(of).collect()
+}
+
+fn serve(data: &Path, listen: &str) -> (Child, String) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_pilotage"))
+        .args(["serve", "--listen", listen, "--data"])
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("the server did not start: {line}"));
+    (server, url.to_owned())
+}
+
+fn processes_of(folder: &Path) -> Vec<u32> {
+    let folder = folder.to_string_lossy().into_owned();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(&folder)))
+        .collect()
+}
