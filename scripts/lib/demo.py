@@ -134,7 +134,7 @@ class Demo:
         samples = self.load.between(start, time.time())
         bad = sum(map(failed, samples))
         good = detail["deployment"]["outcome"] == "live" and bad == 0
-        self.show.row(good, "2 main → production, 5·25·50 %", time.time() - start, len(samples), bad, detail["deployment"]["reason"])
+        self.show.row(good, "2 main → production, 5·25·50 %", time.time() - start, len(samples), bad, last(detail, "live"))
 
     def bad(self, point, name, change, message, never=False):
         self.show.title(f"{point}  a change to production: {message}")
@@ -159,9 +159,9 @@ class Demo:
             first = min((s[0] for s in met if change == "twice-as-slow" or failed(s)), default=int(end * 1e6))
             took = (max((s[0] for s in met), default=first) - first) / 1e6
             back = service.get("returned_in_us")
-            back = "" if back is None else f", back in {back / 1000:.1f} ms"
+            back = "" if back is None else f", last one {back / 1000:.1f} ms after the deciding answer"
             note = f"{len(met)} requests met it{back}; {service.get('verdict')}"
-        verified = next((m["text"] for m in reversed(detail["moments"]) if m["text"].startswith("verified")), "")
+        verified = last(detail, "verified")
         self.show.row(good, name, took, len(samples), errors, note)
         self.show.line(verified)
         self.world.revert()
@@ -193,7 +193,7 @@ class Demo:
         in_flight = [s for s in bad if s[2] in ("reset", "truncated") and abs(s[0] / 1e6 - killed_at) < 1.0]
         good = detail["deployment"]["outcome"] == "live" and len(bad) == len(in_flight)
         note = f"deployment {detail['deployment']['outcome']}; " + (
-            f"all {len(bad)} in flight in the killed proxy" if len(bad) == len(in_flight)
+            f"all {len(bad)} were in flight in the killed proxy" if len(bad) == len(in_flight)
             else f"{len(bad) - len(in_flight)} lost elsewhere: {[s[2:4] for s in bad if s not in in_flight][:5]}")
         self.show.row(good, "5 kill -9 keeper, proxy, runner, serve", time.time() - start, len(samples), len(bad), note)
 
@@ -208,7 +208,7 @@ class Demo:
         took = (moments[-1]["at"] - moments[0]["at"]) / 1000
         samples = self.load.between(start, time.time())
         bad = sum(map(failed, samples))
-        verified = next((m["text"] for m in moments if m["text"].startswith("verified")), "not verified")
+        verified = last(detail, "verified") or "not verified"
         good = detail["deployment"]["outcome"] == "live" and bad == 0 and verified != "not verified"
         self.show.row(good, "6 rollback by hand", took, len(samples), bad, verified)
 
@@ -225,6 +225,11 @@ class Demo:
         self.bad("4b", "4b crashes at start", "crash-at-start", "it crashes at its start", never=True)
         self.kills()
         self.rollback()
+
+
+def last(detail, word):
+    """The last line of a deployment's history that begins with a word."""
+    return next((m["text"] for m in reversed(detail["moments"]) if m["text"].startswith(word)), "")
 
 
 def describe(detail):

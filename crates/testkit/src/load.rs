@@ -83,7 +83,8 @@ impl Load {
     }
 
     fn one(&self, kept: &mut Option<BufReader<TcpStream>>, number: u64, id: &str) -> (Outcome, String) {
-        let mut connection = match kept.take() {
+        // A connection that ended while it was idle had no request in it: a new one is opened, nothing is sent again.
+        let mut connection = match kept.take().filter(is_open) {
             Some(connection) => connection,
             None => match connect(self.address, self.timeout) {
                 Ok(connection) => connection,
@@ -124,6 +125,18 @@ fn connect(address: SocketAddr, timeout: Duration) -> io::Result<BufReader<TcpSt
     stream.set_write_timeout(Some(timeout))?;
     stream.set_nodelay(true)?;
     Ok(BufReader::new(stream))
+}
+
+/// Whether the other side has neither closed nor written: then a request can be sent.
+fn is_open(connection: &BufReader<TcpStream>) -> bool {
+    let stream = connection.get_ref();
+    let quiet = |stream: &TcpStream| {
+        stream.set_nonblocking(true)?;
+        let seen = stream.peek(&mut [0]);
+        stream.set_nonblocking(false)?;
+        seen
+    };
+    quiet(stream).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<Answer> {
@@ -243,6 +256,18 @@ mod tests {
                 Outcome::Lost("wrong"),
             ]
         );
+    }
+
+    #[test]
+    fn a_connection_that_ended_while_idle_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = connect(listener.local_addr().unwrap(), Duration::from_secs(5)).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        assert!(is_open(&connection));
+        drop(stream);
+        // The end arrives: reading blocks until it does.
+        assert_eq!(connection.get_ref().peek(&mut [0]).unwrap(), 0);
+        assert!(!is_open(&connection));
     }
 
     #[test]

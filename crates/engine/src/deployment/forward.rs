@@ -379,7 +379,8 @@ impl Deployment {
                 .collect::<Vec<_>>()
         };
         let mut steps = match &self.spec.plan.strategy {
-            _ if self.spec.kind == Kind::Rollback => Vec::new(),
+            // With nobody to share with there is nothing to climb.
+            _ if self.spec.kind == Kind::Rollback || self.spec.old.is_none() => Vec::new(),
             Strategy::BlueGreen => Vec::new(),
             Strategy::Rolling => rolling(),
             Strategy::Canary(steps) => steps.clone(),

@@ -386,8 +386,8 @@ fn a_first_deployment_that_fails_is_stopped_and_taken_off() {
          drain frontend new
          drain backend new
          stop backend--new--1
-         stop frontend--new--1
          stop backend--new--2
+         stop frontend--new--1
          stop frontend--new--2
          remove frontend
          remove backend

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// What the server says of a lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +114,7 @@ async fn renew(client: &Client, path: &str, every: Duration, told: &watch::Sende
 }
 
 fn over(told: &watch::Sender<Standing>, message: String) {
-    warn!("a lease is over: {message}");
+    // Most often it is over because the job has ended.
+    debug!("a lease is over: {message}");
     told.send_replace(Standing::Over(message));
 }
