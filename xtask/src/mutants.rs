@@ -76,9 +76,12 @@ fn survives(patch: &Path, copy: &Path) -> Result<(), String> {
         .strip_prefix("# cargo ")
         .ok_or(format!("{shown}: the first line names no `# cargo test ...`"))?;
     let absolute = std::path::absolute(patch).map_err(|e| format!("{shown}: {e}"))?;
+    // The copy lies inside the checkout's repository, from where git would pass over every file without a word.
+    let ceiling = std::path::absolute(copy.parent().unwrap_or(copy)).map_err(|e| format!("{shown}: {e}"))?;
     let git = |arguments: &[&str]| {
         Command::new("git")
             .current_dir(copy)
+            .env("GIT_CEILING_DIRECTORIES", &ceiling)
             .args(arguments)
             .arg(&absolute)
             .status()

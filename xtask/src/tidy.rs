@@ -84,7 +84,7 @@ fn dependencies(faults: &mut Vec<String>) {
             }
             match other.strip_prefix("pilotage-") {
                 Some(ours) if !allowed.contains(&ours) => {
-                    faults.push(format!("crate {name} must not depend on {ours}"))
+                    faults.push(format!("crate {name} must not depend on {ours}"));
                 }
                 None if PURE.contains(&name) && IMPURE.contains(&other) => {
                     faults.push(format!("crate {name} is pure and must not depend on {other}"));
