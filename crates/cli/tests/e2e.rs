@@ -18,7 +18,10 @@ jobs:
 #[test]
 fn a_push_runs_and_says_so() {
     let world = World::start();
-    let project = world.project("me/hello", &[(".github/workflows/ci.yml", &SLOW.replace("seq 1 40", "seq 1 3"))]);
+    let project = world.project(
+        "me/hello",
+        &[(".github/workflows/ci.yml", &SLOW.replace("seq 1 40", "seq 1 3"))],
+    );
     let said = project.push("main");
     assert!(said.contains("remote: ◐ ci.yml  push to main"), "{said}");
     assert!(said.contains("pilotage run watch 1"), "{said}");
@@ -35,7 +38,10 @@ fn a_wrong_workflow_is_kept_and_underlined() {
     let project = world.project("me/wrong", &[(".github/workflows/ci.yml", text)]);
     let said = project.push("main");
     assert!(said.contains("starts nothing"), "{said}");
-    assert!(said.contains("error[W0103]") && said.contains(".github/workflows/ci.yml:5:13"), "{said}");
+    assert!(
+        said.contains("error[W0103]") && said.contains(".github/workflows/ci.yml:5:13"),
+        "{said}"
+    );
     assert!(said.contains("did you mean `build`?"), "{said}");
     assert!(said.contains("main -> main"), "the commits are stored: {said}");
 }
@@ -85,7 +91,10 @@ jobs:
 "
     );
     let project = world.project("me/hunt", &[(".github/workflows/ci.yml", &hunt)]);
-    world.pilotage_with(&["secret", "set", "CANARY", "--project", "me/hunt"], Some("canary-4711-secret"));
+    world.pilotage_with(
+        &["secret", "set", "CANARY", "--project", "me/hunt"],
+        Some("canary-4711-secret"),
+    );
     project.push("main");
     let (watched, _) = world.pilotage(&["run", "watch", "1", "--project", "me/hunt"]);
     let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "me/hunt"]);
@@ -94,6 +103,9 @@ jobs:
         let secret = std::fs::read_to_string(world.data.join(name)).unwrap();
         assert!(!log.contains(secret.trim()), "{name} is in the log");
     }
-    assert!(!log.contains("canary-4711-secret"), "a secret that the job did not ask for is in its log");
+    assert!(
+        !log.contains("canary-4711-secret"),
+        "a secret that the job did not ask for is in its log"
+    );
     assert!(!log.contains("SQLite format 3"), "the database is in the log");
 }

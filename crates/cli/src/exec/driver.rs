@@ -111,6 +111,69 @@ struct Active {
     kill: CancellationToken,
 }
 
+impl Active {
+    fn name_of(&self, step: u32) -> String {
+        match self.steps.get(&step) {
+            Some(known) => known.name.clone(),
+            None if step == 0 => "Set up job".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    /// A report in the words of `exec --json`; none for what these words do not have.
+    fn tell(&self, job_id: i64, report: Report) -> Option<Told> {
+        let job = self.name.clone();
+        Some(match report {
+            Report::Steps { .. } | Report::EnvironmentUrl { .. } => return None,
+            Report::StepStarted { step, at_ms } => Told::StepStarted {
+                job,
+                job_id,
+                step,
+                name: self.name_of(step),
+                at: at_ms,
+            },
+            Report::StepFinished {
+                step,
+                outcome,
+                conclusion,
+                duration_ms,
+                reason,
+                error,
+            } => Told::Step {
+                job,
+                job_id,
+                step,
+                id: self.steps.get(&step).map(|s| s.id.clone()).unwrap_or_default(),
+                name: self.name_of(step),
+                outcome: Some(outcome),
+                conclusion: Some(conclusion),
+                duration_ms,
+                reason: reason.unwrap_or_default(),
+                error: error.unwrap_or_default(),
+            },
+            Report::Annotation(a) => Told::Annotation {
+                job,
+                job_id,
+                step: a.step,
+                level: a.level,
+                message: a.message,
+                title: a.title,
+                file: a.file,
+                line: a.line,
+                column: a.column,
+                end_line: a.end_line,
+                end_column: a.end_column,
+            },
+            Report::Summary { step, markdown } => Told::Summary {
+                job,
+                job_id,
+                step,
+                markdown,
+            },
+        })
+    }
+}
+
 impl Driver {
     fn perform(&mut self, effects: Vec<RunEffect>, observer: &mut dyn Observer) {
         let mut effects = VecDeque::from(effects);
@@ -297,20 +360,14 @@ impl Driver {
         let Some(active) = self.active.get_mut(&id) else {
             return;
         };
-        let (job, job_id) = (active.name.clone(), id.0);
-        let name_of = |active: &Active, step: u32| match active.steps.get(&step) {
-            Some(known) => known.name.clone(),
-            None if step == 0 => "Set up job".to_owned(),
-            None => String::new(),
-        };
         match event {
             JobEvent::Log(chunk) => {
-                let name = name_of(active, chunk.step);
+                let (job, name) = (active.name.clone(), active.name_of(chunk.step));
                 for (line, text) in (chunk.first_line..).zip(chunk.text.split_terminator('\n')) {
                     let (job, name, text) = (job.clone(), name.clone(), text.to_owned());
                     observer.told(&Told::Log {
                         job,
-                        job_id,
+                        job_id: id.0,
                         step: chunk.step,
                         name,
                         text,
@@ -318,64 +375,14 @@ impl Driver {
                     });
                 }
             }
-            JobEvent::Report(report) => match report {
-                Report::Steps { steps } => active.steps.extend(steps.into_iter().map(|s| (s.step, s))),
-                Report::StepStarted { step, at_ms } => {
-                    let name = name_of(active, step);
-                    observer.told(&Told::StepStarted {
-                        job,
-                        job_id,
-                        step,
-                        name,
-                        at: at_ms,
-                    });
+            JobEvent::Report(Report::Steps { steps }) => {
+                active.steps.extend(steps.into_iter().map(|s| (s.step, s)));
+            }
+            JobEvent::Report(report) => {
+                if let Some(told) = active.tell(id.0, report) {
+                    observer.told(&told);
                 }
-                Report::StepFinished {
-                    step,
-                    outcome,
-                    conclusion,
-                    duration_ms,
-                    reason,
-                    error,
-                } => {
-                    let name = name_of(active, step);
-                    let id = active.steps.get(&step).map(|s| s.id.clone()).unwrap_or_default();
-                    observer.told(&Told::Step {
-                        job,
-                        job_id,
-                        step,
-                        id,
-                        name,
-                        outcome: Some(outcome),
-                        conclusion: Some(conclusion),
-                        duration_ms,
-                        reason: reason.unwrap_or_default(),
-                        error: error.unwrap_or_default(),
-                    });
-                }
-                Report::Annotation(a) => observer.told(&Told::Annotation {
-                    job,
-                    job_id,
-                    step: a.step,
-                    level: a.level,
-                    message: a.message,
-                    title: a.title,
-                    file: a.file,
-                    line: a.line,
-                    column: a.column,
-                    end_line: a.end_line,
-                    end_column: a.end_column,
-                }),
-                Report::Summary { step, markdown } => {
-                    observer.told(&Told::Summary {
-                        job,
-                        job_id,
-                        step,
-                        markdown,
-                    });
-                }
-                Report::EnvironmentUrl { .. } => {}
-            },
+            }
         }
     }
 

@@ -19,11 +19,20 @@ pub(crate) struct Project {
 
 impl World {
     pub(crate) fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("pilotage-e2e-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("pilotage-e2e-")
+            .tempdir()
+            .unwrap();
         let data = folder.path().join("data");
         let (server, url) = serve(&data, "127.0.0.1:0");
         let listen = url.rsplit('/').next().unwrap().replace("localhost", "127.0.0.1");
-        Self { folder, data, server, url, listen }
+        Self {
+            folder,
+            data,
+            server,
+            url,
+            listen,
+        }
     }
 
     pub(crate) fn kill_server(&mut self) {
@@ -36,7 +45,10 @@ impl World {
     }
 
     fn token(&self) -> String {
-        std::fs::read_to_string(self.data.join("admin-token")).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.data.join("admin-token"))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     /// What it printed on both outputs, and its exit code.
@@ -60,7 +72,10 @@ impl World {
         drop(stdin);
         let output = child.wait_with_output().unwrap();
         let said = [output.stdout, output.stderr].concat();
-        (String::from_utf8_lossy(&said).into_owned(), output.status.code().unwrap_or(-1))
+        (
+            String::from_utf8_lossy(&said).into_owned(),
+            output.status.code().unwrap_or(-1),
+        )
     }
 
     /// A project on the server, and a checkout with these files committed.
@@ -77,7 +92,16 @@ impl World {
         let project = Project { folder, remote };
         project.git(&["init", "--quiet", "--initial-branch", "main"]);
         project.git(&["add", "."]);
-        project.git(&["-c", "user.name=Ana", "-c", "user.email=ana@localhost", "commit", "--quiet", "-m", "first"]);
+        project.git(&[
+            "-c",
+            "user.name=Ana",
+            "-c",
+            "user.email=ana@localhost",
+            "commit",
+            "--quiet",
+            "-m",
+            "first",
+        ]);
         project
     }
 }
@@ -88,7 +112,10 @@ impl Drop for World {
         let _ = self.server.wait();
         // What it started goes with it: everything that names this folder on its command line.
         for pid in processes_of(self.folder.path()) {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill")
+                .args(["-9", &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
         }
     }
 }
@@ -100,7 +127,11 @@ impl Project {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git").args(arguments).current_dir(&self.folder).output().unwrap();
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(&self.folder)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "git {arguments:?}: {said}");
         said
@@ -110,7 +141,10 @@ impl Project {
 /// The lines `line N` of a log, whatever stands before them.
 pub(crate) fn lines_of(log: &str) -> Vec<String> {
     let of = |line: &str| line.find("line ").map(|at| line[at..].trim().to_owned());
-    log.lines().filter(|l| !l.contains("seq") && !l.contains("echo")).filter_map(of).collect()
+    log.lines()
+        .filter(|l| !l.contains("seq") && !l.contains("echo"))
+        .filter_map(of)
+        .collect()
 }
 
 fn serve(data: &Path, listen: &str) -> (Child, String) {
@@ -123,8 +157,13 @@ fn serve(data: &Path, listen: &str) -> (Child, String) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("the server did not start: {line}"));
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line
+        .trim()
+        .strip_prefix("ready ")
+        .unwrap_or_else(|| panic!("the server did not start: {line}"));
     (server, url.to_owned())
 }
 
@@ -132,6 +171,9 @@ fn processes_of(folder: &Path) -> Vec<u32> {
     let folder = folder.to_string_lossy().into_owned();
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(&folder)))
-        .collect()
+    pids.filter(|pid| {
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|c| String::from_utf8_lossy(&c).contains(&folder))
+    })
+    .collect()
 }

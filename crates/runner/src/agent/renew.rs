@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// What the server says of a lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
