@@ -556,3 +556,127 @@ async fn a_server_that_is_killed_after_every_step_goes_on_where_it_was() {
     .into_iter()
     .for_each(each);
 }
+
+/// A ZIP with one file.
+fn zip(name: &str, text: &str) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o644);
+    writer.start_file(name, options).expect("a file");
+    writer.write_all(text.as_bytes()).expect("written");
+    writer.finish().expect("finished").into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_deploys_what_its_run_built_and_only_to_its_own_environment() {
+    let mut stage = Stage::new("    guard: {watch: 0s}\n").await;
+    stage.plan = stage.plan.replace("  web:\n", "  web:\n    artifact: site\n");
+    let workflow =
+        "on: push\njobs:\n  ship:\n    runs-on: x\n    environment: production\n    steps: [{run: ship}]\n";
+    stage.checkout.write(".github/workflows/ci.yml", workflow);
+    let runner = stage.world.runner("r", &["x"]).await;
+    let mut ids = Vec::new();
+    for word in ["one", "two"] {
+        stage.push(word);
+        let lease = runner.lease().await;
+        runner.ack(&lease).await.expect("acknowledged");
+        let ask = async |method: Method, path: &str, body: Option<Json>| {
+            let path = format!("/api/runner/v1/{path}");
+            let (status, answer) = stage.world.ask(method, &path, &lease.token, body).await;
+            (status.as_u16(), answer)
+        };
+        let deploy = || Some(json!({}));
+        let (status, answer) = ask(Method::POST, "deployments", deploy()).await;
+        assert_eq!(status, 409, "{answer}");
+        assert!(
+            answer["detail"]
+                .as_str()
+                .expect("why")
+                .contains("has not uploaded the artifact `site`")
+        );
+        let app = APP
+            .replace("@WORD@", word)
+            .replace("@FAULT@", "pass")
+            .replace("@START@", "");
+        let url = format!("{}/api/runner/v1/artifacts?name=site", stage.world.url);
+        let upload = stage
+            .world
+            .client
+            .put(url)
+            .bearer_auth(&lease.token)
+            .body(zip("app.py", &app));
+        let upload = upload.header(
+            "x-pilotage-digest",
+            format!("sha256:{}", digest(&zip("app.py", &app))),
+        );
+        assert_eq!(upload.send().await.expect("an answer").status().as_u16(), 201);
+        let (status, answer) = ask(
+            Method::POST,
+            "deployments",
+            Some(json!({"environment": "staging"})),
+        )
+        .await;
+        assert_eq!(
+            (status, answer["advice"].as_str()),
+            (403, Some("set `environment: staging` on the job"))
+        );
+        let (status, first) = ask(Method::POST, "deployments", deploy()).await;
+        assert_eq!(status, 200, "{first}");
+        let (_, again) = ask(Method::POST, "deployments", deploy()).await;
+        assert_eq!(
+            first["deployment"], again["deployment"],
+            "the step that runs again finds it"
+        );
+        let id = first["deployment"].as_i64().expect("a number");
+        let mut after = 0;
+        let end = loop {
+            let path = format!("deployments/{id}?after={after}&until=live&wait_s=10");
+            let (_, seen) = ask(Method::GET, &path, None).await;
+            after = seen["next"].as_u64().expect("a count");
+            if seen["settled"] == true {
+                break seen;
+            }
+        };
+        assert_eq!(
+            (&end["ok"], &end["state"]),
+            (&json!(true), &json!("live")),
+            "{end}"
+        );
+        assert_eq!(stage.get(), word);
+        ids.push((id, lease));
+    }
+    let (id, lease) = &ids[1];
+    let undo = json!({"deployment": id, "to": "", "reason": "load test failed"});
+    let path = "/api/runner/v1/rollbacks";
+    let (_, back) = stage
+        .world
+        .ask(Method::POST, path, &lease.token, Some(undo))
+        .await;
+    let end = stage.ended(back["deployment"].as_i64().expect("a number")).await;
+    check(&end, "live", "load test failed");
+    assert_eq!(stage.get(), "one");
+    let expect = json!({"deployment": end.deployment.id, "expect": "rolled-back"});
+    let path = "/api/runner/v1/verifications";
+    let (_, proof) = stage
+        .world
+        .ask(Method::POST, path, &lease.token, Some(expect))
+        .await;
+    assert_eq!(
+        (&proof["ok"], &proof["result"]),
+        (&json!(true), &json!("rolled-back")),
+        "{proof}"
+    );
+    let status = stage.world.get("status").await;
+    let production = &status["projects"][0]["environments"][0];
+    assert_eq!(
+        (&production["state"], &production["services"][0]),
+        (&json!("live"), &json!("web 1/1"))
+    );
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -21,15 +21,29 @@ record! {
 }
 
 impl Connection {
-    /// Adds a release with the blobs that it needs; one with that digest is found again. The id given is not
-    /// looked at.
+    /// Adds a release with the blobs that it needs; one with that digest is found again, and gets them, too. The id
+    /// given is not looked at.
     pub async fn add_release(&mut self, release: &Release, blobs: &[String]) -> Result<Release> {
-        if let Some(known) = self
+        let known = self
             .release_by_digest(release.project_id, &release.digest)
-            .await?
-        {
-            return Ok(known);
+            .await?;
+        let row = match known {
+            Some(known) => known,
+            None => self.insert_release(release).await?,
+        };
+        for blob in blobs {
+            sqlx::query(
+                "INSERT INTO release_blobs (release_id, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(row.id)
+            .bind(blob)
+            .execute(&mut self.inner)
+            .await?;
         }
+        Ok(row)
+    }
+
+    async fn insert_release(&mut self, release: &Release) -> Result<Release> {
         let id = self.next_number("release").await?;
         sqlx::query(
             "INSERT INTO releases (id, project_id, digest, run_id, ref, sha, title, manifest, created_at)
@@ -46,15 +60,6 @@ impl Connection {
         .bind(release.created_at)
         .execute(&mut self.inner)
         .await?;
-        for blob in blobs {
-            sqlx::query(
-                "INSERT INTO release_blobs (release_id, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            )
-            .bind(id)
-            .bind(blob)
-            .execute(&mut self.inner)
-            .await?;
-        }
         Ok(Release {
             id,
             ..release.clone()
@@ -87,14 +92,21 @@ impl Connection {
         Ok(rows.bind(release).fetch_all(&mut self.inner).await?)
     }
 
-    /// Takes a release away; its blobs are nobody's then.
-    pub async fn delete_release(&mut self, id: i64) -> Result<()> {
-        for statement in [
-            "DELETE FROM release_blobs WHERE release_id = $1",
-            "DELETE FROM releases WHERE id = $1",
-        ] {
-            sqlx::query(statement).bind(id).execute(&mut self.inner).await?;
-        }
+    /// Gives a release's files up: its row stays for the history, its blobs are nobody's then.
+    pub async fn forget_release_files(&mut self, id: i64) -> Result<()> {
+        sqlx::query("DELETE FROM release_blobs WHERE release_id = $1")
+            .bind(id)
+            .execute(&mut self.inner)
+            .await?;
         Ok(())
+    }
+
+    /// Releases of a project that still have their files and are older than `before`.
+    pub async fn old_releases(&mut self, project: i64, before: i64) -> Result<Vec<Release>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM releases WHERE project_id = $1 AND created_at < $2
+             AND id IN (SELECT release_id FROM release_blobs) ORDER BY id LIMIT 100",
+        );
+        Ok(rows.bind(project).bind(before).fetch_all(&mut self.inner).await?)
     }
 }

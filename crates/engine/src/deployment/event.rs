@@ -22,6 +22,9 @@ pub struct DeploymentSpec {
     /// Who or what asked for it, for the audit and the history.
     pub actor: String,
     pub reason: String,
+    /// What people must know of it beforehand: what a rollback cannot bring back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ pub use event::{
     Moment, Outcome, Plan, Release, Replica, RulesAnswer, Service, Standing, Step, Strategy, Undecided,
 };
 pub use plan::{ANSWERS_PER_REPLICA, Floor, PlanError, listen_address};
+pub use table::EPOCHS;
 pub use view::{DeploymentView, ServiceView};
 
 use crate::time::Timestamp;
@@ -186,6 +187,9 @@ impl Deployment {
                 deployment.spec.actor, deployment.spec.reason
             ),
         );
+        for note in deployment.spec.notes.clone() {
+            deployment.note(now, note);
+        }
         deployment.order(&mut effects, EffectKind::AskRules);
         deployment.check_invariants();
         (deployment, effects.0)

@@ -4,6 +4,9 @@
 use super::{Deployment, Replica};
 use pilotage_api::proxy::{self, Armed, RevisionTable, ServiceTable, WHOLE};
 
+/// How many tables a deployment may give: the next one's are newer than all of them.
+pub const EPOCHS: u64 = 100_000;
+
 impl Deployment {
     /// The table of a service with that share (of 10,000) on the new revision, and the guard armed or not.
     pub(super) fn table(&mut self, service: usize, share: u32, armed: bool) -> ServiceTable {
@@ -60,7 +63,7 @@ impl Deployment {
 
     /// Later deployments have higher numbers, so their tables are newer.
     pub(super) fn table_epoch(&self) -> u64 {
-        u64::try_from(self.spec.id).unwrap_or(0) * 100_000 + self.epoch
+        u64::try_from(self.spec.id).unwrap_or(0) * EPOCHS + self.epoch
     }
 
     pub(super) fn service_id(&self, service: &str) -> String {

@@ -60,6 +60,7 @@ fn spec(strategy: Strategy, old: bool) -> DeploymentSpec {
         },
         actor: "ana".to_owned(),
         reason: "push to main".to_owned(),
+        notes: Vec::new(),
     }
 }
 

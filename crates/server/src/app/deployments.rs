@@ -28,6 +28,7 @@ pub(crate) async fn deploy(
     reason: &str,
 ) -> AppResult<i64> {
     check_environment(release, environment)?;
+    check_files(app, release).await?;
     let idempotency = match (asker.run, asker.job) {
         (Some(run), Some(job)) => format!("{run}/{job}/{environment}/{}", release.digest),
         _ => String::new(),
@@ -105,6 +106,7 @@ pub(crate) async fn roll_back(
     let release = app.store.read().await?.release(target).await?;
     let release = release.ok_or_else(|| AppError::conflict("that release is not kept any more"))?;
     check_environment(&release, environment)?;
+    check_files(app, &release).await?;
     // The same step run again finds what it began.
     let idempotency = match (asker.run, asker.job) {
         (Some(run), Some(job)) => format!("{run}/{job}/{environment}/rollback/{}", release.digest),
@@ -182,6 +184,24 @@ async fn ask(app: &App, new: NewDeployment) -> AppResult<i64> {
         .driver
         .turn(move |mut turn| Box::pin(async move { turn.ask_deployment(new).await }))
         .await?)
+}
+
+async fn check_files(app: &App, release: &Release) -> AppResult<()> {
+    if app
+        .store
+        .read()
+        .await?
+        .release_blobs(release.id)
+        .await?
+        .is_empty()
+    {
+        let sha = short(&release.sha);
+        return Err(
+            AppError::conflict(format!("the files of the release of {sha} are not kept any more"))
+                .advice("run its workflow again, which builds it anew"),
+        );
+    }
+    Ok(())
 }
 
 fn check_environment(release: &Release, environment: &str) -> AppResult<()> {

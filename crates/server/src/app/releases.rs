@@ -125,15 +125,13 @@ pub(crate) async fn ensure(app: &App, origin: &Origin<'_>) -> AppResult<Release>
     };
     let text = manifest.text()?;
     let digest = format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes())));
-    if let Some(known) = app
-        .store
-        .read()
-        .await?
-        .release_by_digest(origin.project.id, &digest)
-        .await?
+    let mut c = app.store.read().await?;
+    if let Some(known) = c.release_by_digest(origin.project.id, &digest).await?
+        && !c.release_blobs(known.id).await?.is_empty()
     {
         return Ok(known);
     }
+    drop(c);
     let repository = app.repositories.of(origin.project);
     let title = repository
         .commit(origin.sha)

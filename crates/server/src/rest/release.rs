@@ -149,7 +149,7 @@ async fn standing(
     Ok(Json(stands(&app, &project, row).await?))
 }
 
-async fn stands(app: &App, project: &Project, row: StandingRow) -> AppResult<Standing> {
+pub(super) async fn stands(app: &App, project: &Project, row: StandingRow) -> AppResult<Standing> {
     let mut c = app.store.read().await?;
     let release = c
         .release(row.release_id)

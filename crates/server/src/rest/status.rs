@@ -9,6 +9,7 @@ use crate::error::AppResult;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
+use pilotage_api::deployment::StandingService;
 use pilotage_api::rest::{self, Fact, ProjectStatus, Status};
 use pilotage_engine::ids::{JobId, ProjectId};
 use pilotage_engine::queue::{self, WaitingJob};
@@ -110,20 +111,12 @@ async fn project_status(app: &App, project: &Project, runners: &[queue::Runner])
         last_push_failed = failed.map(|job| job.name).unwrap_or_default();
         last_push = Some(run::json(app, &mut c, row, project).await?);
     }
-    let environments = c
-        .environments(project.id)
-        .await?
-        .into_iter()
-        .map(|row| rest::EnvironmentStatus {
-            name: row.name,
-            note: if row.locked_by.is_empty() {
-                String::new()
-            } else {
-                format!("locked by {}", row.locked_by)
-            },
-            ..rest::EnvironmentStatus::default()
-        });
-    let environments = environments.collect();
+    let rows = c.environments(project.id).await?;
+    drop(c);
+    let mut environments = Vec::with_capacity(rows.len());
+    for row in rows {
+        environments.push(environment_status(app, project, row).await?);
+    }
     Ok(ProjectStatus {
         project: project.path(),
         running,
@@ -133,6 +126,54 @@ async fn project_status(app: &App, project: &Project, runners: &[queue::Runner])
         last_push_failed,
         environments,
     })
+}
+
+/// An environment in a line: what is live there, or on its way.
+async fn environment_status(
+    app: &App,
+    project: &Project,
+    row: pilotage_store::Environment,
+) -> AppResult<rest::EnvironmentStatus> {
+    let mut notes = Vec::new();
+    if !row.locked_by.is_empty() {
+        notes.push(format!("locked by {}", row.locked_by));
+    }
+    let mut status = rest::EnvironmentStatus {
+        name: row.name.clone(),
+        ..rest::EnvironmentStatus::default()
+    };
+    let mut c = app.store.read().await?;
+    let standing = c.standing(project.id, &row.name).await?;
+    let open = c.open_deployments(project.id, &row.name).await?;
+    drop(c);
+    if let Some(standing) = standing {
+        let stands = super::release::stands(app, project, standing).await?;
+        status.state = "live".to_owned();
+        status.sha = stands.sha;
+        status.since = stands.since;
+        let line = |s: &StandingService| format!("{} {}/{}", s.name, s.running, s.replicas);
+        status.services = stands.services.iter().map(line).collect();
+        notes.extend(stands.services.iter().filter_map(figures));
+    }
+    if let Some(open) = open.first() {
+        notes.push(format!("deployment {} is {}", open.id, open.status));
+        if status.state.is_empty() {
+            open.status.clone_into(&mut status.state);
+        }
+    }
+    status.note = notes.join("   ");
+    Ok(status)
+}
+
+/// Errors and response time of a service, once it has answered.
+fn figures(service: &StandingService) -> Option<String> {
+    let counts = service.counts.as_ref().filter(|counts| counts.requests > 0)?;
+    let share = counts.errors.saturating_mul(1000) / counts.requests;
+    let (whole, tenths) = (share / 10, share % 10);
+    Some(format!(
+        "{whole}.{tenths} % errors   p95 {} ms",
+        counts.p95_us / 1000
+    ))
 }
 
 async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<Fact>>> {

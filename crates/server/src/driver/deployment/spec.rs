@@ -43,6 +43,10 @@ impl Turn<'_> {
             Some(standing) => Some(from_text("what stands in an environment", &standing.standing)?),
             None => None,
         };
+        let notes = match (&row.previous_id, row.kind == word(&Kind::Rollback)) {
+            (Some(live), true) => self.lasting(*live, &row.environment, &manifest).await?,
+            _ => Vec::new(),
+        };
         let kind = if row.kind == word(&Kind::Rollback) {
             Kind::Rollback
         } else {
@@ -62,7 +66,42 @@ impl Turn<'_> {
             plan,
             actor: row.actor.clone(),
             reason: row.reason.clone(),
+            notes,
         }))
+    }
+
+    /// What going back does not bring back: what the live release's `before` did, and values that are today's.
+    async fn lasting(&mut self, live: i64, environment: &str, back_to: &Manifest) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        let live = match self.c.release(live).await? {
+            Some(live) => plan_of(&live, environment)?,
+            None => None,
+        };
+        for service in live.into_iter().flat_map(|plan| plan.services) {
+            let Some(before) = service.before else { continue };
+            let how = if before.reversible {
+                "which is declared reversible"
+            } else {
+                "which is not declared reversible"
+            };
+            notes.push(format!("stays done: `{}` of {}, {how}", before.run, service.name));
+        }
+        let plan = back_to.environments.get(environment);
+        let secrets = plan
+            .into_iter()
+            .flat_map(|plan| &plan.services)
+            .flat_map(|service| &service.env)
+            .filter(|(_, value)| value.contains("${{"));
+        let mut names: Vec<&str> = secrets.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if !names.is_empty() {
+            notes.push(format!(
+                "has today's values, not those of then: {}",
+                names.join(", ")
+            ));
+        }
+        Ok(notes)
     }
 
     /// The short commit, with a number where the environment had it before: each deployment's replicas are others.

@@ -5,14 +5,15 @@ use super::plan_of;
 use super::world::{chain, environment_of, spec_of};
 use crate::app::App;
 use crate::driver::run::from_text;
-use pilotage_api::proxy::ServiceTable;
+use pilotage_api::proxy::{self, RevisionTable, ServiceTable, WHOLE};
 use pilotage_deploy::DeployError;
 use pilotage_deploy::replica::{ReplicaId, ReplicaState};
 use pilotage_deploy::retention::Needed;
-use pilotage_engine::deployment::{DeploymentEvent, Replica, Standing};
+use pilotage_engine::deployment::{DeploymentEvent, EPOCHS, Floor, Plan, Replica, Standing};
 use pilotage_keep::State;
 use pilotage_store::{Connection, Deployment as Row, Project, Standing as StandingRow, StoreError};
-use std::collections::HashMap;
+use pilotage_workflow::delivery::EnvironmentPlan;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -24,6 +25,8 @@ const ENDS_MAX: u64 = 3;
 const PAST_KEPT: usize = 5;
 /// What nothing needs is looked for this seldom.
 const RETAIN_EVERY: u32 = 30;
+/// A release keeps its files for so long, whether it was deployed or not.
+const RELEASE_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -161,11 +164,56 @@ impl Supervisor {
                 });
             }
         }
-        if moved.is_empty() {
-            Ok(())
-        } else {
-            self.move_routes(row, standing, moved).await
+        if !moved.is_empty() {
+            return self.move_routes(row, standing, moved).await;
         }
+        self.restore_routes(row, &project, &standing, &plan).await
+    }
+
+    /// A proxy that lost its tables gets those of what stands.
+    async fn restore_routes(
+        &self,
+        row: &StandingRow,
+        project: &Project,
+        standing: &Standing,
+        plan: &EnvironmentPlan,
+    ) -> Result<(), Fault> {
+        let known = self.app.local.proxy().status().await?;
+        let plan = Plan::from_environment(plan, Floor::default());
+        let plan = plan.map_err(|error| Fault::Other(error.to_string()))?;
+        for service in &plan.services {
+            let id = format!("{}/{}/{}", project.path(), row.environment, service.name);
+            let replicas: Vec<_> = standing
+                .replicas
+                .iter()
+                .filter(|replica| replica.service == service.name)
+                .map(|replica| proxy::Replica {
+                    id: replica.id.clone(),
+                    address: replica.address,
+                })
+                .collect();
+            if replicas.is_empty() || known.iter().any(|status| status.table.id == id) {
+                continue;
+            }
+            tracing::warn!(service = %id, "the proxy has no table of {id}: it gets the one of what stands");
+            let table = ServiceTable {
+                id,
+                epoch: u64::try_from(row.deployment_id).unwrap_or(0) * EPOCHS + EPOCHS / 2,
+                listen: service.listen,
+                host: service.host.clone(),
+                path: service.path.clone(),
+                assets: service.assets.clone(),
+                revisions: vec![RevisionTable {
+                    revision: standing.release.revision.clone(),
+                    share: WHOLE,
+                    replicas,
+                }],
+                armed: None,
+                hold_ms: 0,
+            };
+            self.app.local.proxy().apply(&table).await?;
+        }
+        Ok(())
     }
 
     /// Replicas came back on other ports: the table and what is stored follow.
@@ -227,6 +275,7 @@ impl Supervisor {
             return Ok(());
         }
         drop(c);
+        self.forget_releases(standings, &needed.releases).await?;
         let removed = self.app.local.retain(needed).await?;
         if !removed.replicas.is_empty() || !removed.releases.is_empty() {
             tracing::info!(
@@ -234,6 +283,31 @@ impl Supervisor {
                 removed.replicas.len(),
                 removed.releases.len()
             );
+        }
+        Ok(())
+    }
+
+    /// Gives up the files of releases that are old and nothing goes back to.
+    async fn forget_releases(
+        &self,
+        standings: &[StandingRow],
+        needed: &HashSet<String>,
+    ) -> Result<(), Fault> {
+        let projects: HashSet<i64> = standings.iter().map(|row| row.project_id).collect();
+        let before = self.app.now() - RELEASE_KEPT_MS;
+        for project in projects {
+            let old = self.app.store.read().await?.old_releases(project, before).await?;
+            for release in old
+                .into_iter()
+                .filter(|release| !needed.contains(&release.digest))
+            {
+                tracing::info!(release = %release.digest, "the files of release {} are given up", release.digest);
+                let forget = self
+                    .app
+                    .store
+                    .write(move |c| Box::pin(async move { c.forget_release_files(release.id).await }));
+                forget.await?;
+            }
         }
         Ok(())
     }
