@@ -127,7 +127,7 @@ impl From<ClientError> for CommandError {
                 };
                 Self::refused(kind, problem)
             }
-            ClientError::Denied(problem) if problem.status == 401 => {
+            ClientError::Denied(problem) if problem.status == 401 && problem.advice.is_none() => {
                 Self::refused(ErrorKind::Unreachable, problem)
                     .hint("set PILOTAGE_TOKEN, or give --token-file; `pilotage token create` makes one")
             }

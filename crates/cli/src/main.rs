@@ -41,3 +41,32 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    /// What `--help` of every command says, so that each change of it is seen.
+    #[test]
+    fn the_reference_of_all_commands() {
+        let mut text = String::new();
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        describe(&mut command, &mut text);
+        insta::assert_snapshot!("reference", text);
+    }
+
+    fn describe(command: &mut clap::Command, text: &mut String) {
+        let name = command.get_bin_name().unwrap_or("pilotage").to_owned();
+        let help = command.render_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        text.push_str(&format!("# {name}\n\n{}\n\n", lines.join("\n").trim_end()));
+        for command in command
+            .get_subcommands_mut()
+            .filter(|command| command.get_name() != "help")
+        {
+            describe(command, text);
+        }
+    }
+}

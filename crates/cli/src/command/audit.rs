@@ -27,13 +27,16 @@ enum AuditCommand {
         /// Only entries after this number.
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: i64,
+        /// How many, 1,000 at most.
         #[arg(short = 'L', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Check that no entry was changed or taken out. Exits with 1 when one was.
     Verify {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -23,11 +23,13 @@ pub(crate) struct Deploy {
     /// A release's digest, or the beginning of a commit that has one.
     #[arg(long)]
     release: Option<String>,
-    #[arg(long, default_value = "")]
+    /// Why, for those who will ask.
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// Watch it until it ends.
     #[arg(short, long)]
     watch: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

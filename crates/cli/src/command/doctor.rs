@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 pub(crate) struct Doctor {
     #[command(flatten)]
     server: ServerArguments,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

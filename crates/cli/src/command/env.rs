@@ -25,12 +25,14 @@ pub(crate) struct Env {
 enum EnvCommand {
     /// List environments: what stands there, their rules, what waits.
     List {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Show an environment.
     View {
         environment: String,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -38,7 +40,8 @@ enum EnvCommand {
     /// Let nothing be deployed there until it is unlocked.
     Lock {
         environment: String,
-        #[arg(long, default_value = "")]
+        /// Why, for those who will ask.
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Let deployments come again.

@@ -32,6 +32,7 @@ enum ProjectCommand {
     },
     /// List projects.
     List {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -39,6 +40,7 @@ enum ProjectCommand {
     View {
         #[arg(value_name = "OWNER/NAME")]
         name: String,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -24,14 +24,17 @@ pub(crate) struct Release {
 enum ReleaseCommand {
     /// List releases, the newest first.
     List {
+        /// How many, 100 at most.
         #[arg(short = 'L', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
         limit: u32,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Show a release: its digest, or the beginning of its commit.
     View {
         release: String,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -24,6 +24,7 @@ pub(crate) struct Rollback {
     /// Watch it until it ends.
     #[arg(short, long)]
     watch: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

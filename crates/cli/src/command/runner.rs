@@ -22,6 +22,7 @@ pub(crate) enum Runner {
     List {
         #[command(flatten)]
         server: ServerArguments,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -5,6 +5,7 @@ use clap::Args;
 use pilotage_server::Config;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,7 +50,11 @@ impl Serve {
         config.listen = self.listen.unwrap_or(config.listen);
         config.url = self.url.clone().or(config.url);
         config.runner_slots = self.slots.unwrap_or(config.runner_slots);
-        std::fs::create_dir_all(&config.data)
+        // Only the server reads what it keeps.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data)
             .and_then(|()| config.data.canonicalize())
             .map(|data| config.data = data)
             .map_err(|e| {

@@ -51,6 +51,7 @@ pub(crate) struct Simulate {
     plays: u32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

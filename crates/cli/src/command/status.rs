@@ -16,6 +16,7 @@ pub(crate) struct Status {
     /// All projects.
     #[arg(long)]
     all: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

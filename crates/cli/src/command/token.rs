@@ -40,6 +40,7 @@ enum TokenCommand {
     },
     /// List tokens, without what they are.
     List {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -128,6 +129,10 @@ fn row(token: &rest::Token, page: &Page) -> Vec<Cell> {
         Cell::text(&token.kind),
         Cell::text(token.scopes.join(", ")),
         Cell::text(token.project.clone().unwrap_or_else(|| "all projects".to_owned())),
-        Cell::number(format!("{} ago", age(page.now, token.created_at))),
+        Cell::number(match token.created_at {
+            // The administrator's is as old as the server.
+            0 => String::new(),
+            at => format!("{} ago", age(page.now, at)),
+        }),
     ]
 }

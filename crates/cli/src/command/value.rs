@@ -40,6 +40,7 @@ enum SecretCommand {
     List {
         #[command(flatten)]
         place: Place,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -76,6 +77,7 @@ enum VariableCommand {
     List {
         #[command(flatten)]
         place: Place,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

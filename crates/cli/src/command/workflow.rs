@@ -27,6 +27,7 @@ pub(crate) struct Workflow {
 enum WorkflowCommand {
     /// List workflows.
     List {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -40,6 +41,7 @@ enum WorkflowCommand {
         /// Print the file itself.
         #[arg(long)]
         yaml: bool,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -56,6 +58,7 @@ enum WorkflowCommand {
         /// Watch the run until it ends; exits with 1 when it fails.
         #[arg(long)]
         watch: bool,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

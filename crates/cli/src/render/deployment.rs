@@ -46,7 +46,9 @@ impl DeploymentModel {
             .iter()
             .position(|m| m.text.starts_with("goes back: "));
         let ended = detail.deployment.outcome.is_some();
-        let shown = back.filter(|_| ended).unwrap_or(detail.moments.len());
+        // The step that stands is drawn with its figures.
+        let stands = step_stands(detail).then(|| detail.moments.len().saturating_sub(1));
+        let shown = back.filter(|_| ended).or(stands).unwrap_or(detail.moments.len());
         lines.extend(history(detail.moments.get(..shown).unwrap_or_default(), page));
         if ended {
             lines.extend(end(detail, page));
@@ -114,6 +116,12 @@ impl DeploymentModel {
         }
         lines
     }
+}
+
+/// Whether the last that happened is the step that stands.
+fn step_stands(detail: &DeploymentDetail) -> bool {
+    let last = detail.moments.last();
+    detail.deployment.state == "shifting" && last.is_some_and(|m| m.text.contains(" % of the traffic to "))
 }
 
 /// `production  #312  backend  9e07b51 → 4f1c9ae  Retry checkout on a lost connection`
@@ -250,7 +258,7 @@ fn time_of(detail: &DeploymentDetail, page: &Page) -> String {
     let begun = begun.unwrap_or(last).at;
     let span = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let (passed, all) = (span(page.now.min(until) - begun), span(until - begun));
-    if all < Duration::from_secs(60) {
+    if all <= Duration::from_secs(60) {
         return format!("  {:.1} of {:.1} s", passed.as_secs_f64(), all.as_secs_f64());
     }
     format!("  {} of {}", duration(passed), duration(all))
@@ -410,3 +418,6 @@ pub(crate) fn sign(deployment: &Deployment) -> Sign {
         _ => Sign::Running,
     }
 }
+
+#[cfg(test)]
+mod tests;

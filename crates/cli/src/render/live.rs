@@ -3,6 +3,7 @@
 
 use super::run::RunModel;
 use super::style::{Sign, Style, duration, fit, width};
+use super::text::uncoloured;
 use crate::exec::driver::{Observer, now};
 use pilotage_api::rest::{Job, RunEvent};
 use pilotage_api::runner::Conclusion;
@@ -148,7 +149,10 @@ impl RunView {
         ];
         let last = progress.and_then(|p| p.tail.back());
         if let Some((_, _, text)) = last.filter(|_| job.status == "in_progress") {
-            lines.push(self.style.dim(&fit(&format!("    {}", text.trim_end()), width)));
+            lines.push(
+                self.style
+                    .dim(&fit(&format!("    {}", uncoloured(text.trim_end())), width)),
+            );
         }
         lines
     }
@@ -253,7 +257,7 @@ impl RunView {
             text.push_str(&format!(
                 "{:>6}  {}\n",
                 line + 1,
-                fit(said.trim_end(), width.saturating_sub(8))
+                fit(&uncoloured(said.trim_end()), width.saturating_sub(8))
             ));
         }
         text

@@ -154,3 +154,107 @@ fn last_push(status: &ProjectStatus, names: usize, page: &Page) -> Option<String
         run.id
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::style::Style;
+    use pilotage_api::deployment::Counts;
+    use pilotage_api::rest::Run;
+
+    const NOW: i64 = 1_795_574_613_000;
+
+    fn run() -> Run {
+        Run {
+            id: 1_851,
+            project: "omnilife/platform".into(),
+            workflow: 1,
+            workflow_path: ".github/workflows/ci-cd.yml".into(),
+            workflow_name: "CI".into(),
+            number: 7,
+            attempt: 1,
+            event: "push".into(),
+            r#ref: "refs/heads/fix/login".into(),
+            sha: "1a2b3c4d".into(),
+            title: "Fix login".into(),
+            actor: "ana".into(),
+            status: "completed".into(),
+            conclusion: Some(Conclusion::Failure),
+            why: String::new(),
+            created_at: NOW - 480_000,
+            started_at: NOW - 480_000,
+            ended_at: Some(NOW - 400_000),
+            url: String::new(),
+        }
+    }
+
+    fn standing(name: &str, sha: &str, hours: i64, services: &[(&str, u32)], requests: u64) -> Standing {
+        let service = |(name, replicas): &(&str, u32)| StandingService {
+            name: (*name).to_owned(),
+            replicas: *replicas,
+            running: *replicas,
+            counts: (requests > 0).then(|| Counts {
+                revision: sha.to_owned(),
+                requests,
+                errors: requests / 200,
+                p95_us: 212_000,
+                ..Counts::default()
+            }),
+        };
+        Standing {
+            environment: name.into(),
+            url: String::new(),
+            deployment: 1,
+            release: String::new(),
+            revision: sha.into(),
+            sha: sha.into(),
+            title: String::new(),
+            since: NOW - hours * 3_600_000,
+            proven: true,
+            services: services.iter().map(service).collect(),
+            active: None,
+        }
+    }
+
+    #[test]
+    fn a_project_in_a_few_lines() {
+        let status = ProjectStatus {
+            project: "omnilife/platform".into(),
+            running: 1,
+            queued: 2,
+            waiting_for: vec!["no free slot (2 of 2 busy)".into()],
+            last_push: Some(run()),
+            last_push_failed: "test (backend)".into(),
+            environments: vec![EnvironmentStatus {
+                name: "staging".into(),
+                state: "live".into(),
+                sha: "a41d0c2".into(),
+                since: NOW - 7_200_000,
+                note: "3 commits ahead of production".into(),
+                ..EnvironmentStatus::default()
+            }],
+        };
+        let standings = [
+            standing("staging", "a41d0c2", 2, &[("frontend", 1), ("backend", 1)], 0),
+            standing(
+                "production",
+                "9e07b51",
+                6,
+                &[("frontend", 2), ("backend", 3)],
+                1_000,
+            ),
+        ];
+        let page = Page {
+            style: Style::plain(),
+            width: 130,
+            now: NOW,
+        };
+        insta::assert_snapshot!(project(&status, &standings, &page), @r#"
+        omnilife/platform
+          staging     ✓ live  a41d0c2  2 h  frontend 1/1  backend 1/1  3 commits ahead of production
+          production  ✓ live  9e07b51  6 h  frontend 2/2  backend 3/3  0.5 % errors   p95 212 ms
+          runs        ◐ 1 running    ○ 2 wait: no free slot (2 of 2 busy)
+          last push   fix/login  ✕ test (backend)  8 min ago      pilotage run view 1851
+        "#);
+    }
+}

@@ -85,6 +85,19 @@ pub(crate) fn branch(name: &str) -> &str {
 /// A line of a log as a terminal may have it: colours stay, everything that moves the cursor, sets the title or the
 /// clipboard becomes visible.
 pub(crate) fn harmless(line: &str, style: Style) -> String {
+    let text = filtered(line, style.color_out());
+    if style.color_out() && line.contains('\x1b') {
+        return text + "\x1b[0m";
+    }
+    text
+}
+
+/// The same without its colours, for where we have our own.
+pub(crate) fn uncoloured(line: &str) -> String {
+    filtered(line, false)
+}
+
+fn filtered(line: &str, colours: bool) -> String {
     let mut text = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
@@ -93,7 +106,7 @@ pub(crate) fn harmless(line: &str, style: Style) -> String {
         match colour(after) {
             Some(length) => {
                 let (sequence, after) = after.split_at(length);
-                if style.color_out() {
+                if colours {
                     text.push_str(sequence);
                 }
                 rest = after;
@@ -107,9 +120,6 @@ pub(crate) fn harmless(line: &str, style: Style) -> String {
         }
     }
     text.push_str(rest);
-    if style.color_out() && line.contains('\x1b') {
-        text.push_str("\x1b[0m");
-    }
     text
 }
 

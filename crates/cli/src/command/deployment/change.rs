@@ -16,7 +16,8 @@ pub(crate) struct Approve {
     /// Turn it down.
     #[arg(long)]
     reject: bool,
-    #[arg(long, default_value = "")]
+    /// Why, for those who will ask.
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
 }
 
@@ -40,7 +41,8 @@ impl Approve {
 #[derive(Args)]
 pub(crate) struct Abort {
     deployment: i64,
-    #[arg(long, default_value = "")]
+    /// Why, for those who will ask.
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// The release goes nowhere any more.
     #[arg(long)]

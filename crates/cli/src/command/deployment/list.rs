@@ -15,13 +15,16 @@ use std::time::Duration;
 /// List deployments of a project, the newest first.
 #[derive(Args)]
 pub(crate) struct List {
+    /// To this environment.
     #[arg(short, long, value_name = "NAME")]
     environment: Option<String>,
     /// Only deployments with a smaller id: the next page.
     #[arg(long, value_name = "DEPLOYMENT")]
     before: Option<i64>,
+    /// How many, 100 at most.
     #[arg(short = 'L', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

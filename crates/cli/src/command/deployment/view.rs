@@ -18,6 +18,7 @@ pub(crate) struct View {
     /// Reach its verdicts again from the evidence that is stored. Exits with 1 when one comes out otherwise.
     #[arg(long)]
     replay: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

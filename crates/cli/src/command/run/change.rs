@@ -22,6 +22,7 @@ pub(crate) struct Rerun {
     /// Watch it until it ends.
     #[arg(long)]
     watch: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -84,7 +85,8 @@ pub(crate) struct Approve {
     /// Turn it down.
     #[arg(long)]
     reject: bool,
-    #[arg(long, default_value = "")]
+    /// Why, for those who will ask.
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
 }
 

@@ -21,10 +21,13 @@ pub(crate) struct List {
     /// A workflow's file name or id.
     #[arg(short, long, value_name = "FILE")]
     workflow: Option<String>,
+    /// Of this branch or tag.
     #[arg(short, long)]
     branch: Option<String>,
+    /// Of this commit.
     #[arg(short, long, value_name = "SHA")]
     commit: Option<String>,
+    /// Started by this event, such as push.
     #[arg(short, long)]
     event: Option<String>,
     /// Who started them.
@@ -36,8 +39,10 @@ pub(crate) struct List {
     /// Only runs with a smaller id: the next page.
     #[arg(long, value_name = "RUN")]
     before: Option<i64>,
+    /// How many, 100 at most.
     #[arg(short = 'L', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub(crate) struct View {
     run: i64,
+    /// Of this attempt; of the latest unless told otherwise.
     #[arg(short, long, value_name = "N")]
     attempt: Option<u32>,
     /// Only this job: its id, or its name.
@@ -32,6 +33,7 @@ pub(crate) struct View {
     /// Exit with 1 when the run failed.
     #[arg(long)]
     exit_status: bool,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub(crate) struct Watch {
     run: i64,
+    /// This attempt; the latest unless told otherwise.
     #[arg(short, long, value_name = "N")]
     attempt: Option<u32>,
     /// One object a line, as `exec --json` gives them.
