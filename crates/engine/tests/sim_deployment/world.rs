@@ -444,6 +444,7 @@ impl World {
             plan: made.plan.clone(),
             actor: "ana".to_owned(),
             reason: "push".to_owned(),
+            notes: Vec::new(),
         };
         self.busy_until = self
             .busy_until
