@@ -10,6 +10,7 @@ use crate::render;
 use crate::workflows::{self, Files};
 use pilotage_store::{Event, Project};
 use pilotage_workflow::filter::{self, EventFacts, RefKind};
+use pilotage_workflow::model::Workflow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -148,31 +149,17 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
         ));
         return Ok((Vec::new(), outcome));
     }
-    let facts = EventFacts {
-        name: event.name.clone(),
-        ref_kind: if name.starts_with("refs/tags/") {
-            RefKind::Tag
-        } else {
-            RefKind::Branch
-        },
-        ref_name: short_ref(&name).to_owned(),
-        changed_paths: changed_paths(&repository, project, &name, &before, &sha)
-            .await
-            .map_err(internal)?,
-        ..EventFacts::default()
-    };
+    let paths = changed_paths(&repository, project, &name, &before, &sha)
+        .await
+        .map_err(internal)?;
+    let facts = push_facts(&name, paths);
     let files = Files::read(&repository, &sha).await.map_err(internal)?;
     let vars = workflows::variables(app, project).await?;
     let mut planned = Vec::new();
     for path in files.paths() {
         let read = files.parse(path);
         if read.has_errors() {
-            // A file that is wrong starts nothing, and says so, unless it is plain that this push does not concern it.
-            let concerns = read
-                .workflow
-                .as_ref()
-                .is_none_or(|w| filter::decide(&w.on, &facts).fires || w.on.is_empty());
-            if concerns {
+            if concerns(&read, &facts) {
                 outcome.faults.push(faulty(path.clone(), &read.diagnostics));
             }
             continue;
@@ -192,23 +179,54 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
             sha: &sha,
             path,
         };
-        planned.push(NewRun {
-            project: project.id,
-            event_id: event.id,
-            event: event.name.clone(),
-            workflow_path: path.clone(),
-            workflow_name: workflows::name(workflow, path),
-            workflows: read.texts,
-            github: github(&context, &workflows::name(workflow, path)),
-            inputs: Map::new(),
-            vars: vars.clone(),
-            r#ref: name.clone(),
-            sha: sha.clone(),
-            title: commit.title().chars().take(200).collect(),
-            actor: event.actor.clone(),
-        });
+        let title = commit.title().chars().take(200).collect();
+        planned.push(new_run(&context, workflow, read.texts, vars.clone(), title));
     }
     Ok((planned, outcome))
+}
+
+fn new_run(
+    context: &Context<'_>,
+    workflow: &Workflow,
+    texts: BTreeMap<String, String>,
+    vars: BTreeMap<String, String>,
+    title: String,
+) -> NewRun {
+    let event = context.event;
+    let name = workflows::name(workflow, context.path);
+    NewRun {
+        project: context.project.id,
+        event_id: event.id,
+        event: event.name.clone(),
+        workflow_path: context.path.to_owned(),
+        github: github(context, &name),
+        workflow_name: name,
+        workflows: texts,
+        inputs: Map::new(),
+        vars,
+        r#ref: context.git_ref.to_owned(),
+        sha: context.sha.to_owned(),
+        title,
+        actor: event.actor.clone(),
+    }
+}
+
+/// What filters want to know of a push.
+fn push_facts(name: &str, changed_paths: Option<Vec<String>>) -> EventFacts {
+    let tag = name.starts_with("refs/tags/");
+    EventFacts {
+        name: "push".to_owned(),
+        ref_kind: if tag { RefKind::Tag } else { RefKind::Branch },
+        ref_name: short_ref(name).to_owned(),
+        changed_paths,
+        ..EventFacts::default()
+    }
+}
+
+/// A file that is wrong starts nothing, and says so, unless it is plain that this push does not concern it.
+fn concerns(read: &workflows::Read, facts: &EventFacts) -> bool {
+    let workflow = read.workflow.as_ref();
+    workflow.is_none_or(|w| filter::decide(&w.on, facts).fires || w.on.is_empty())
 }
 
 /// The paths that a push changed. Of a new branch: against the default branch, as far as they share a past.

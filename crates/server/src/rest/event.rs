@@ -130,100 +130,14 @@ impl Follower {
         if sent.ended {
             return Ok(());
         }
-        let name = || job.name.clone();
-        for step in job.steps.iter().filter(|step| step.status != "queued") {
-            if !sent.started.contains(&step.step) {
-                sent.started.push(step.step);
-                let (at, step_name) = (step.started_at.unwrap_or_default(), step.name.clone());
-                text.push_str(&data(&RunEvent::StepStarted {
-                    job: name(),
-                    job_id: job.id,
-                    step: step.step,
-                    name: step_name,
-                    at,
-                }));
-            }
-        }
-        let lines = self.app.store.logs.state(job.id).await?.lines;
-        let mut full = false;
-        while sent.lines < lines && !full {
-            let (pieces, next) = self.app.store.logs.read(job.id, None, sent.lines).await?;
-            if next <= sent.lines {
-                break;
-            }
-            for piece in pieces {
-                let step_name = job
-                    .steps
-                    .iter()
-                    .find(|s| s.step == piece.step)
-                    .map(|s| s.name.clone())
-                    .unwrap_or_default();
-                for (line, content) in (piece.first_line..).zip(piece.text.lines()) {
-                    let (step, content, step_name) = (piece.step, content.to_owned(), step_name.clone());
-                    let log = RunEvent::Log {
-                        job: name(),
-                        job_id: job.id,
-                        step,
-                        name: step_name,
-                        text: content,
-                        line,
-                    };
-                    text.push_str(&data(&log));
-                }
-            }
-            sent.lines = next;
-            full = text.len() >= pilotage_store::READ_BYTES_MAX;
-        }
-        if full {
+        sent.begun(job, text);
+        if !sent.log(&self.app, job, text).await? {
             // The rest comes with the next look; what follows the lines must not overtake them.
             self.appended.mark_changed();
             return Ok(());
         }
-        for annotation in job.annotations.iter().skip(sent.annotations) {
-            let a = annotation.clone();
-            text.push_str(&data(&RunEvent::Annotation {
-                job: name(),
-                job_id: job.id,
-                step: a.step,
-                level: a.level,
-                message: a.message,
-                title: a.title,
-                file: a.file,
-                line: a.line,
-                column: a.column,
-                end_line: a.end_line,
-                end_column: a.end_column,
-            }));
-        }
-        sent.annotations = job.annotations.len();
-        for summary in job.summaries.iter().skip(sent.summaries) {
-            let (step, markdown) = (summary.step, summary.markdown.clone());
-            text.push_str(&data(&RunEvent::Summary {
-                job: name(),
-                job_id: job.id,
-                step,
-                markdown,
-            }));
-        }
-        sent.summaries = job.summaries.len();
-        for step in job.steps.iter().filter(|step| step.status == "completed") {
-            if !sent.finished.contains(&step.step) {
-                sent.finished.push(step.step);
-                let s = step.clone();
-                text.push_str(&data(&RunEvent::Step {
-                    job: name(),
-                    job_id: job.id,
-                    step: s.step,
-                    id: s.id,
-                    name: s.name,
-                    outcome: s.outcome,
-                    conclusion: s.conclusion,
-                    duration_ms: s.duration_ms.unwrap_or_default(),
-                    reason: s.why,
-                    error: s.error,
-                }));
-            }
-        }
+        sent.notes(job, text);
+        sent.finished(job, text);
         if let Some(conclusion) = job.conclusion {
             sent.ended = true;
             text.push_str(&data(&ended(job, conclusion)));
@@ -293,4 +207,101 @@ fn bare(job: &Job) -> Job {
 /// One event of the stream. JSON holds no line ends of its own.
 fn data(event: &RunEvent) -> String {
     format!("data: {}\n\n", serde_json::to_string(event).unwrap_or_default())
+}
+
+impl Sent {
+    fn begun(&mut self, job: &Job, text: &mut String) {
+        for step in job.steps.iter().filter(|step| step.status != "queued") {
+            if !self.started.contains(&step.step) {
+                self.started.push(step.step);
+                text.push_str(&data(&RunEvent::StepStarted {
+                    job: job.name.clone(),
+                    job_id: job.id,
+                    step: step.step,
+                    name: step.name.clone(),
+                    at: step.started_at.unwrap_or_default(),
+                }));
+            }
+        }
+    }
+
+    /// Lines that are new; false where more are left than one look takes.
+    async fn log(&mut self, app: &App, job: &Job, text: &mut String) -> AppResult<bool> {
+        let lines = app.store.logs.state(job.id).await?.lines;
+        while self.lines < lines {
+            if text.len() >= pilotage_store::READ_BYTES_MAX {
+                return Ok(false);
+            }
+            let (pieces, next) = app.store.logs.read(job.id, None, self.lines).await?;
+            if next <= self.lines {
+                break;
+            }
+            for piece in pieces {
+                let step = job.steps.iter().find(|s| s.step == piece.step);
+                let name = step.map(|s| s.name.clone()).unwrap_or_default();
+                for (line, content) in (piece.first_line..).zip(piece.text.lines()) {
+                    text.push_str(&data(&RunEvent::Log {
+                        job: job.name.clone(),
+                        job_id: job.id,
+                        step: piece.step,
+                        name: name.clone(),
+                        text: content.to_owned(),
+                        line,
+                    }));
+                }
+            }
+            self.lines = next;
+        }
+        Ok(true)
+    }
+
+    fn notes(&mut self, job: &Job, text: &mut String) {
+        for annotation in job.annotations.iter().skip(self.annotations) {
+            let a = annotation.clone();
+            text.push_str(&data(&RunEvent::Annotation {
+                job: job.name.clone(),
+                job_id: job.id,
+                step: a.step,
+                level: a.level,
+                message: a.message,
+                title: a.title,
+                file: a.file,
+                line: a.line,
+                column: a.column,
+                end_line: a.end_line,
+                end_column: a.end_column,
+            }));
+        }
+        self.annotations = job.annotations.len();
+        for summary in job.summaries.iter().skip(self.summaries) {
+            text.push_str(&data(&RunEvent::Summary {
+                job: job.name.clone(),
+                job_id: job.id,
+                step: summary.step,
+                markdown: summary.markdown.clone(),
+            }));
+        }
+        self.summaries = job.summaries.len();
+    }
+
+    fn finished(&mut self, job: &Job, text: &mut String) {
+        for step in job.steps.iter().filter(|step| step.status == "completed") {
+            if !self.finished.contains(&step.step) {
+                self.finished.push(step.step);
+                let s = step.clone();
+                text.push_str(&data(&RunEvent::Step {
+                    job: job.name.clone(),
+                    job_id: job.id,
+                    step: s.step,
+                    id: s.id,
+                    name: s.name,
+                    outcome: s.outcome,
+                    conclusion: s.conclusion,
+                    duration_ms: s.duration_ms.unwrap_or_default(),
+                    reason: s.why,
+                    error: s.error,
+                }));
+            }
+        }
+    }
 }

@@ -179,20 +179,18 @@ fn figures(service: &StandingService) -> Option<String> {
 async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<Fact>>> {
     who.demand_server(Scope::Read)?;
     let runners = runner::all(&app).await?;
-    let online: Vec<&str> = runners
+    let online = runners
         .iter()
         .filter(|(r, _)| r.online)
-        .map(|(r, _)| r.name.as_str())
-        .collect();
+        .map(|(r, _)| r.name.as_str());
+    let online: Vec<&str> = online.collect();
     let audit = app.store.read().await?.verify_audit().await;
-    let git = tokio::process::Command::new("git")
-        .arg("--version")
-        .output()
-        .await;
-    let git = git.ok().filter(|output| output.status.success());
-    let mode = std::fs::metadata(&app.data).map(|metadata| metadata.permissions().mode() & 0o777);
-    let key_mode =
-        std::fs::metadata(app.data.join("master.key")).map(|metadata| metadata.permissions().mode() & 0o777);
+    let git = git_version().await;
+    let (mode, key_mode) = (mode(&app.data), mode(&app.data.join("master.key")));
+    let words = |mode: &std::io::Result<u32>| match mode {
+        Ok(mode) => format!("mode {mode:o}"),
+        Err(error) => error.to_string(),
+    };
     let fact = |name: &str, ok: bool, detail: String, advice: &str| Fact {
         name: name.to_owned(),
         ok,
@@ -209,26 +207,19 @@ async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<V
         fact(
             "git",
             git.is_some(),
-            git.map_or_else(
-                || "not found".to_owned(),
-                |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
-            ),
+            git.unwrap_or_else(|| "not found".to_owned()),
             "install git on the server",
         ),
         fact(
             "data directory",
             matches!(mode, Ok(0o700)),
-            format!(
-                "{} {}",
-                app.data.display(),
-                mode.map_or_else(|e| e.to_string(), |m| format!("mode {m:o}"))
-            ),
+            format!("{} {}", app.data.display(), words(&mode)),
             "chmod 700 it: only the server reads it",
         ),
         fact(
             "master.key",
             matches!(key_mode, Ok(0o600 | 0o400)),
-            key_mode.map_or_else(|e| e.to_string(), |m| format!("mode {m:o}")),
+            words(&key_mode),
             "chmod 600 it, and keep a copy apart from the backups",
         ),
         fact(
@@ -251,4 +242,17 @@ async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<V
             "compare with an exported copy: somebody changed the database",
         ),
     ]))
+}
+
+fn mode(path: &std::path::Path) -> std::io::Result<u32> {
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o777)
+}
+
+async fn git_version() -> Option<String> {
+    let output = tokio::process::Command::new("git")
+        .arg("--version")
+        .output()
+        .await;
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -50,24 +50,7 @@ async fn create(
 ) -> AppResult<Response> {
     who.demand_server(Scope::Admin)?;
     let name = Label::parse(&body.name).map_err(|error| AppError::bad_request(error.to_string()))?;
-    let kind = match body.kind.as_str() {
-        "person" => TokenKind::Person,
-        "runner" => TokenKind::Runner,
-        _ => {
-            return Err(AppError::bad_request(
-                "a token is of the kind `person` or `runner`",
-            ));
-        }
-    };
-    let mut scopes = Vec::new();
-    for word in &body.scopes {
-        let known: Vec<&str> = Scope::ALL.iter().map(|scope| scope.word()).collect();
-        let scope = Scope::parse(word).ok_or_else(|| {
-            AppError::bad_request(format!("there is no scope {}", crate::name::shown(word)))
-                .advice(format!("scopes are {}", known.join(", ")))
-        })?;
-        scopes.push(scope.word());
-    }
+    let (kind, scopes) = (kind(&body.kind)?, scopes(&body.scopes)?);
     if kind == TokenKind::Runner && !(scopes.is_empty() && body.project.is_none()) {
         return Err(AppError::bad_request(
             "a runner's token has neither scopes nor a project",
@@ -114,6 +97,27 @@ async fn create(
         }),
     )
         .into_response())
+}
+
+fn kind(word: &str) -> AppResult<TokenKind> {
+    match word {
+        "person" => Ok(TokenKind::Person),
+        "runner" => Ok(TokenKind::Runner),
+        _ => Err(AppError::bad_request(
+            "a token is of the kind `person` or `runner`",
+        )),
+    }
+}
+
+fn scopes(words: &[String]) -> AppResult<Vec<&'static str>> {
+    let scope = |word: &String| {
+        let known: Vec<&str> = Scope::ALL.iter().map(|scope| scope.word()).collect();
+        Scope::parse(word).map(Scope::word).ok_or_else(|| {
+            AppError::bad_request(format!("there is no scope {}", crate::name::shown(word)))
+                .advice(format!("scopes are {}", known.join(", ")))
+        })
+    };
+    words.iter().map(scope).collect()
 }
 
 /// The project of `owner/name`.

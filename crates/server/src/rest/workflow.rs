@@ -251,47 +251,11 @@ async fn dispatch(
     let project = find(&app, &who, &owner, &name, Scope::Write).await?;
     learn(&app, &project).await?;
     let at = at_ref(&app, &project, body.r#ref.as_deref()).await?;
-    let path = match row(&app, &project, &workflow).await {
-        Ok(row) if row.enabled == 0 => {
-            return Err(AppError::conflict(format!("{} is disabled", row.path))
-                .advice(format!("pilotage workflow enable {}", row.path)));
-        }
-        Ok(row) => row.path,
-        // A file that is on this ref only.
-        Err(error) => at
-            .files
-            .paths()
-            .find(|p| p.rsplit('/').next() == Some(workflow.as_str()))
-            .cloned()
-            .ok_or(error)?,
-    };
-    let unprocessable = |detail: String| AppError::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-    if at.files.text(&path).is_none() {
-        return Err(unprocessable(format!(
-            "{} has no {path}",
-            event::short_ref(&at.git_ref)
-        )));
-    }
-    let read = at.files.parse(&path);
-    if read.has_errors() {
-        let diagnostics = read.diagnostics.iter().map(render::json).collect();
-        return Err(AppError {
-            diagnostics,
-            ..unprocessable(format!("{path} has faults"))
-        });
-    }
+    let path = dispatched_path(&app, &project, &workflow, &at).await?;
+    let read = startable(&at, &path)?;
     let Some(parsed) = &read.workflow else {
         return Err(unprocessable(format!("{path} is no workflow")));
     };
-    if !parsed
-        .on
-        .iter()
-        .any(|trigger| trigger.event.value == "workflow_dispatch")
-    {
-        return Err(unprocessable(format!(
-            "{path} does not start by hand: its `on` lacks workflow_dispatch"
-        )));
-    }
     let given: BTreeMap<String, String> = body
         .inputs
         .iter()
@@ -347,6 +311,53 @@ async fn dispatch(
         Json(run::json(&app, &mut c, row, &project).await?),
     )
         .into_response())
+}
+
+fn unprocessable(detail: String) -> AppError {
+    AppError::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+/// The file of a workflow that is named by its id, its path or its file's name.
+async fn dispatched_path(app: &App, project: &Project, workflow: &str, at: &At) -> AppResult<String> {
+    match row(app, project, workflow).await {
+        Ok(row) if row.enabled == 0 => Err(AppError::conflict(format!("{} is disabled", row.path))
+            .advice(format!("pilotage workflow enable {}", row.path))),
+        Ok(row) => Ok(row.path),
+        // A file that is on this ref only.
+        Err(error) => {
+            let mut paths = at.files.paths();
+            paths
+                .find(|p| p.rsplit('/').next() == Some(workflow))
+                .cloned()
+                .ok_or(error)
+        }
+    }
+}
+
+/// The workflow as it stands there, if it can be started by hand.
+fn startable(at: &At, path: &str) -> AppResult<workflows::Read> {
+    if at.files.text(path).is_none() {
+        return Err(unprocessable(format!(
+            "{} has no {path}",
+            event::short_ref(&at.git_ref)
+        )));
+    }
+    let read = at.files.parse(path);
+    if read.has_errors() {
+        let diagnostics = read.diagnostics.iter().map(render::json).collect();
+        return Err(AppError {
+            diagnostics,
+            ..unprocessable(format!("{path} has faults"))
+        });
+    }
+    let by_hand =
+        |w: &pilotage_workflow::model::Workflow| w.on.iter().any(|t| t.event.value == "workflow_dispatch");
+    if !read.workflow.as_ref().is_some_and(by_hand) {
+        return Err(unprocessable(format!(
+            "{path} does not start by hand: its `on` lacks workflow_dispatch"
+        )));
+    }
+    Ok(read)
 }
 
 /// Stores the event and starts its run, at once.
