@@ -13,6 +13,7 @@ use pilotage_workflow::filter::{self, EventFacts, RefKind};
 use pilotage_workflow::model::Workflow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
 
 /// What came of an event. Stored with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
