@@ -1,5 +1,7 @@
 //! `/api/v1`: what people may do, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use pilotage_api::runner::Conclusion;

@@ -1,5 +1,7 @@
 //! The runner protocol: leases, fences, reports, logs, results, and runners that fall silent.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use pilotage_api::lease::Lease;

@@ -1,5 +1,7 @@
 //! What a running job asks: artifacts and caches, each in its own bounds.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use pilotage_api::runner::Conclusion;
