@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod git;
 mod name;
+mod own_runner;
 mod render;
 mod rest;
 mod runner;

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
+use crate::own_runner::OwnRunner;
 use crate::{event, rest, runner, task};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -20,7 +21,7 @@ use pilotage_trust::token::{self, Scope, TokenKind};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,12 +130,12 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     tasks.spawn(task::retain(Arc::clone(&app), config.retention));
     if config.runner_slots > 0 {
         let token = runner_token(&app, &config.data.join("runner-token")).await?;
-        tasks.spawn(task::keep_runner(
-            Arc::clone(&app),
+        let runner = OwnRunner {
             token,
-            local_url(address),
-            config.runner_slots,
-        ));
+            url: local_url(address),
+            slots: config.runner_slots,
+        };
+        tasks.spawn(runner.keep(Arc::clone(&app)));
     }
     let connections = tokio::spawn(accept(listener, router(Arc::clone(&app)), stop.subscribe()));
     Ok(Server {
@@ -258,11 +259,17 @@ fn lock_directory(path: &Path) -> Result<File, ServeError> {
             source,
         }
     };
+    let fresh = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .map_err(file_error("create"))?;
+    if fresh || path.join("pilotage.db").exists() {
+        // It may have been made by somebody with a wider mind.
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(path, private).map_err(file_error("set the mode of"))?;
+    }
     let lock = File::options()
         .create(true)
         .append(true)

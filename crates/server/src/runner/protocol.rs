@@ -211,7 +211,12 @@ async fn renew(
     hear_of(&app, job, fence, false).await?;
     loop {
         changes.borrow_and_update();
-        let row = leased(&app, &who, job, fence).await?;
+        let row = match leased(&app, &who, job, fence).await {
+            Ok(row) => row,
+            // The result came meanwhile: that is how a lease is to end.
+            Err(_) if has_result(&app, job, fence).await? => return Ok(Json(renewed(None))),
+            Err(error) => return Err(error),
+        };
         let cancel = row.cancel != 0;
         let woken = async {
             tokio::select! {
@@ -220,15 +225,23 @@ async fn renew(
             }
         };
         if cancel || *app.stopping.borrow() || timeout_at(end, woken).await.is_err() {
-            let reason = cancel.then_some(row.cancel_reason);
-            let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or_default();
-            return Ok(Json(Renewed {
-                lease_ms,
-                cancel,
-                reason,
-            }));
+            return Ok(Json(renewed(cancel.then_some(row.cancel_reason))));
         }
     }
+}
+
+fn renewed(cancel: Option<String>) -> Renewed {
+    let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or_default();
+    Renewed {
+        lease_ms,
+        cancel: cancel.is_some(),
+        reason: cancel,
+    }
+}
+
+async fn has_result(app: &App, job: i64, fence: i64) -> AppResult<bool> {
+    let job = app.store.read().await?.job(job).await?;
+    Ok(job.is_some_and(|job| job.result_fence == Some(fence)))
 }
 
 async fn take_reports(
