@@ -51,10 +51,21 @@ impl Deployment {
         }
     }
 
-    pub(super) fn take_started(&mut self, now: Timestamp, kind: EffectKind, address: SocketAddr) {
+    pub(super) fn take_started(
+        &mut self,
+        now: Timestamp,
+        kind: EffectKind,
+        address: SocketAddr,
+        effects: &mut Effects,
+    ) {
         let EffectKind::Start { service, index, id } = kind else {
             return;
         };
+        if self.died_early.contains(&id) {
+            let why = format!("replica {id} of the new revision died as soon as it was healthy");
+            self.go_back(now, why, true, effects);
+            return;
+        }
         self.replicas.push(Replica {
             service: service.clone(),
             index,
@@ -163,6 +174,9 @@ impl Deployment {
                 effects,
             );
         } else {
+            if self.asked.iter().any(|id| id == replica) {
+                self.died_early.push(replica.to_owned());
+            }
             self.note(now, format!("replica {replica} died: {why}"));
         }
     }

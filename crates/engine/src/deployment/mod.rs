@@ -51,6 +51,9 @@ pub struct Deployment {
     /// Services whose leaving revision did not let go of its requests: its replicas are not stopped.
     #[serde(default)]
     undrained: Vec<String>,
+    /// Replicas that died before their start was told of.
+    #[serde(default)]
+    died_early: Vec<String>,
     /// Why it goes back, once it does.
     back: Option<Back>,
     /// What the guard of each service was last seen to hold.
@@ -175,6 +178,7 @@ impl Deployment {
             hold_until: now,
             frozen: None,
             undrained: Vec::new(),
+            died_early: Vec::new(),
             back: None,
             judged: BTreeMap::new(),
             moments: Vec::new(),
@@ -345,7 +349,7 @@ impl Deployment {
         match result {
             EffectResult::Failed { why } => self.take_failure(now, &kind, &why, effects),
             EffectResult::Rules { answer } => self.take_rules(now, answer, effects),
-            EffectResult::Started { address } => self.take_started(now, kind, address),
+            EffectResult::Started { address } => self.take_started(now, kind, address, effects),
             EffectResult::Guard {
                 evidence,
                 proven,

@@ -711,3 +711,20 @@ fn three_replicas_roll_in_three_steps() {
     let shares: Vec<u32> = world.deployment.steps().iter().map(|step| step.share).collect();
     assert_eq!(shares, [3_333, 6_666, 10_000]);
 }
+
+#[test]
+fn a_death_that_is_told_before_the_start_is_not_forgotten() {
+    let mut world = World::new(spec(canary(), true));
+    world.run_until(|d| matches!(d.stage, Stage::Starting { .. }));
+    let replica = world.deployment.asked[0].clone();
+    world.event(DeploymentEvent::ReplicaDied {
+        replica,
+        why: "exited with 1".into(),
+    });
+    assert_eq!(world.run(), "rolled back");
+    assert!(
+        !world.done.iter().any(|d| d.starts_with("apply")),
+        "{:?}",
+        world.done
+    );
+}

@@ -214,6 +214,9 @@ impl Law {
             (EffectKind::AskRules, EffectResult::Rules { answer }) => self.told_rules(answer),
             (EffectKind::Start { id, .. }, EffectResult::Started { .. }) => {
                 self.started.insert(id.clone());
+                if self.dead.contains(id) {
+                    self.turn("an early death");
+                }
             }
             (EffectKind::Apply { .. }, _) => self.standing_since = now,
             (EffectKind::Verify { digest, .. }, _) if *digest == self.spec.new.digest => {
