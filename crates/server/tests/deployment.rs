@@ -518,6 +518,10 @@ async fn killed_processes_do_not_end_a_deployment() {
     ));
     kill(replica.keeper_pid);
     kill(replica.child.expect("a replica").pid);
+    stage
+        .until(id, |detail| detail.deployment.state == "verifying")
+        .await;
+    kill(keeper("proxy/keeper").child.expect("a proxy").pid);
     check(&stage.ended(id).await, "live", "");
     assert_eq!(stage.get(), "two");
 }

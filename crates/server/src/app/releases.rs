@@ -89,40 +89,7 @@ pub(crate) struct Origin<'a> {
 
 /// The release of a run, or of a commit; made, unless it is there.
 pub(crate) async fn ensure(app: &App, origin: &Origin<'_>) -> AppResult<Release> {
-    let environments = plans(app, origin.project, origin.sha).await?;
-    let mut parts = BTreeMap::new();
-    let mut artifacts = Vec::new();
-    for source in environments
-        .values()
-        .flat_map(|plan| &plan.services)
-        .map(|service| &service.source)
-    {
-        let name = folder(source).to_string_lossy().into_owned();
-        if parts.contains_key(&name) {
-            continue;
-        }
-        let digest = match source {
-            ArtifactSource::Project => format!("git:{}", origin.sha),
-            ArtifactSource::Artifact(artifact) => {
-                let found = find_artifact(app, origin, artifact).await?;
-                let digest = found.digest.clone();
-                artifacts.push((name.clone(), found));
-                digest
-            }
-        };
-        parts.insert(
-            name,
-            Part {
-                source: source.clone(),
-                digest,
-            },
-        );
-    }
-    let manifest = Manifest {
-        commit: origin.sha.to_owned(),
-        parts,
-        environments,
-    };
+    let (manifest, artifacts) = manifest_of(app, origin).await?;
     let text = manifest.text()?;
     let digest = format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes())));
     let mut c = app.store.read().await?;
@@ -163,6 +130,37 @@ pub(crate) async fn ensure(app: &App, origin: &Origin<'_>) -> AppResult<Release>
         .store
         .write(move |c| Box::pin(async move { c.add_release(&row, &blobs).await }))
         .await?)
+}
+
+/// What the release is, and the artifacts that lie in its folders.
+async fn manifest_of(app: &App, origin: &Origin<'_>) -> AppResult<(Manifest, Vec<(String, Artifact)>)> {
+    let environments = plans(app, origin.project, origin.sha).await?;
+    let (mut parts, mut artifacts) = (BTreeMap::new(), Vec::new());
+    let services = environments.values().flat_map(|plan| &plan.services);
+    for source in services.map(|service| &service.source) {
+        let name = folder(source).to_string_lossy().into_owned();
+        if parts.contains_key(&name) {
+            continue;
+        }
+        let digest = match source {
+            ArtifactSource::Project => format!("git:{}", origin.sha),
+            ArtifactSource::Artifact(artifact) => {
+                let found = find_artifact(app, origin, artifact).await?;
+                let digest = found.digest.clone();
+                artifacts.push((name.clone(), found));
+                digest
+            }
+        };
+        let source = source.clone();
+        parts.insert(name, Part { source, digest });
+    }
+    let commit = origin.sha.to_owned();
+    let manifest = Manifest {
+        commit,
+        parts,
+        environments,
+    };
+    Ok((manifest, artifacts))
 }
 
 /// The plans of every environment at a commit.

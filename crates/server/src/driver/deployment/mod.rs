@@ -11,6 +11,7 @@ mod proxy;
 mod rules;
 mod spec;
 mod supervise;
+mod verification;
 mod world;
 
 pub use live::Live;
@@ -18,7 +19,7 @@ pub(crate) use perform::Performer;
 pub(crate) use proxy::watch;
 pub use spec::{plan_of, url_of};
 pub(crate) use supervise::supervise;
-pub(crate) use world::verify_standing;
+pub(crate) use verification::verify_standing;
 
 use super::Turn;
 use super::run::{from_text, to_text};

@@ -2,35 +2,30 @@
 //! person understands; only what may be waited for can be cut short.
 
 use super::environment::Values;
-use super::{load, plan_of, proxy};
+use super::verification::Verification;
+use super::{load, proxy};
 use crate::app::App;
 use crate::app::releases::{self, Manifest};
 use pilotage_api::proxy::{ServiceStatus, ServiceTable};
 use pilotage_deploy::DeployError;
 use pilotage_deploy::once::Command;
 use pilotage_deploy::probe::Health;
-use pilotage_deploy::replica::{self, Environment, ReplicaId, ReplicaSpec, ReplicaState};
-use pilotage_deploy::verify;
-use pilotage_engine::deployment::{
-    ANSWERS_PER_REPLICA, Deployment, DeploymentSpec, EffectKind, EffectResult, Standing, listen_address,
-};
+use pilotage_deploy::replica::{self, Environment, ReplicaId, ReplicaSpec};
+use pilotage_engine::deployment::{DeploymentSpec, EffectKind, EffectResult};
 use pilotage_guard::Evidence;
 use pilotage_store::{BlobName, Project, Release};
-use pilotage_workflow::delivery::{EnvironmentPlan, ServicePlan};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use pilotage_workflow::delivery::EnvironmentPlan;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long a proxy that restarts is waited for.
 const PROXY_WITHIN: Duration = Duration::from_secs(60);
-const PROXY_AGAIN: Duration = Duration::from_millis(100);
+const PROXY_AGAIN: Duration = Duration::from_millis(20);
 /// How long a `prepare` and a `before` may take.
 const PREPARE_WITHIN: Duration = Duration::from_secs(30 * 60);
 const BEFORE_WITHIN: Duration = Duration::from_secs(30 * 60);
-/// A replica that was just told to serve needs its answers counted over so long at most.
-const VERIFY_WITHIN: Duration = Duration::from_secs(120);
 /// What is shown of a replica's last output.
 const LOG_LINES: usize = 3;
 
@@ -41,7 +36,7 @@ pub(super) struct World {
     project: Project,
 }
 
-type Why<T> = Result<T, String>;
+pub(super) type Why<T> = Result<T, String>;
 
 impl World {
     pub(super) async fn load(app: &Arc<App>, id: i64) -> Why<Self> {
@@ -196,23 +191,24 @@ impl World {
     }
 
     async fn apply(&self, table: &ServiceTable) -> Why<EffectResult> {
-        self.app
-            .local
-            .claim_address(table.listen)
-            .await
-            .map_err(|error| chain(&error))?;
         let deadline = Instant::now() + PROXY_WITHIN;
         loop {
-            match self.app.local.proxy().apply(table).await {
+            match self.claim_and_apply(table).await {
                 Ok(()) => return Ok(EffectResult::Done),
                 Err(DeployError::Refused { reason }) => {
                     // A trip that was faster is the better reason.
                     proxy::deliver_trips(&self.app).await;
                     return Err(reason);
                 }
+                Err(error @ DeployError::PortTaken { .. }) => return Err(chain(&error)),
                 Err(error) => revive_proxy(&self.app, &error, deadline).await?,
             }
         }
+    }
+
+    async fn claim_and_apply(&self, table: &ServiceTable) -> Result<(), DeployError> {
+        self.app.local.claim_address(table.listen).await?;
+        self.app.local.proxy().apply(table).await
     }
 
     async fn remove(&self, id: &str, epoch: u64) -> Why<EffectResult> {
@@ -366,153 +362,6 @@ impl World {
     }
 }
 
-/// Proves what is live in an environment, at any time.
-pub(crate) async fn verify_standing(app: &Arc<App>, project: &Project, environment: &str) -> Why<String> {
-    let mut c = app.store.read().await.map_err(|error| chain(&error))?;
-    let row = c
-        .standing(project.id, environment)
-        .await
-        .map_err(|error| chain(&error))?;
-    let row = row.ok_or_else(|| format!("nothing is live in {environment}"))?;
-    let release = c.release(row.release_id).await.map_err(|error| chain(&error))?;
-    let open = c
-        .open_deployments(project.id, environment)
-        .await
-        .map_err(|error| chain(&error))?;
-    let machine = match open.first() {
-        Some(open) => load(&mut c, open.id).await.map_err(|error| chain(&error))?,
-        None => None,
-    };
-    drop(c);
-    let standing: Standing = serde_json::from_str(&row.standing).map_err(|error| chain(&error))?;
-    // While a new revision is watched, it is the one that has all traffic.
-    let new = machine
-        .filter(Deployment::has_all_traffic)
-        .map(|machine| machine.spec().new.clone());
-    let (revision, digest) = match new {
-        Some(new) => (new.revision, new.digest),
-        None => (standing.release.revision, standing.release.digest),
-    };
-    let plan = match release.filter(|release| release.digest == digest) {
-        Some(release) => plan_of(&release, environment),
-        None => {
-            let mut c = app.store.read().await.map_err(|error| chain(&error))?;
-            let release = c
-                .release_by_digest(project.id, &digest)
-                .await
-                .map_err(|error| chain(&error))?;
-            plan_of(&release.ok_or("its release is not there any more")?, environment)
-        }
-    };
-    let plan = plan
-        .map_err(|error| chain(&error))?
-        .ok_or("the release has no such environment")?;
-    let most = plan
-        .services
-        .iter()
-        .map(|service| service.replicas)
-        .max()
-        .unwrap_or(1);
-    let proof = Verification {
-        app,
-        project,
-        plan: &plan,
-        revision: &revision,
-        digest: &digest,
-    };
-    proof.run(ANSWERS_PER_REPLICA * most).await
-}
-
-/// That a revision answers, and answers well.
-struct Verification<'a> {
-    app: &'a Arc<App>,
-    project: &'a Project,
-    plan: &'a EnvironmentPlan,
-    revision: &'a str,
-    digest: &'a str,
-}
-
-impl Verification<'_> {
-    /// What was proven, in words; or the first fault.
-    async fn run(&self, answers: u32) -> Why<String> {
-        let services = u32::try_from(self.plan.services.len().max(1)).unwrap_or(1);
-        let each = answers.div_ceil(services).max(1);
-        let whole = async {
-            let mut given = 0;
-            for service in &self.plan.services {
-                given += self.service(service, each).await?;
-            }
-            let executing = self.executing().await?;
-            self.checks().await?;
-            Ok(format!(
-                "{} executes on {executing} replicas and gave {given} answers in a row",
-                self.revision
-            ))
-        };
-        match timeout(VERIFY_WITHIN, whole).await {
-            Ok(end) => end,
-            Err(_) => Err(format!("it took longer than {} s", VERIFY_WITHIN.as_secs())),
-        }
-    }
-
-    async fn service(&self, service: &ServicePlan, answers: u32) -> Why<u32> {
-        let (base, host) = base_of(&service.url)?;
-        let deadline = Instant::now() + PROXY_WITHIN;
-        loop {
-            let proof = self
-                .app
-                .local
-                .verify_digest(base, &host, &service.path, self.digest, answers)
-                .await;
-            let proof = proof.map_err(|error| chain(&error))?;
-            if proof.holds() {
-                return Ok(proof.right);
-            }
-            let fault = proof.fault.unwrap_or_else(|| "too few answers".to_owned());
-            match self.app.local.proxy().status().await {
-                // A proxy that was just killed proves nothing against the release.
-                Err(error) => revive_proxy(self.app, &error, deadline).await?,
-                Ok(_) => return Err(format!("{} of {}: {fault}", service.path, service.name)),
-            }
-        }
-    }
-
-    /// `3 of 3`; fewer is a fault.
-    async fn executing(&self) -> Why<String> {
-        let environment = environment_of(self.project, &self.plan.environment);
-        let states = self
-            .app
-            .local
-            .observe(&environment)
-            .await
-            .map_err(|error| chain(&error))?;
-        let of_it: Vec<_> = states
-            .iter()
-            .filter(|state| state.placed.id.revision == self.revision)
-            .collect();
-        let executes = |state: &ReplicaState| state.executes.as_deref() == Some(self.digest);
-        let right = of_it.iter().filter(|state| executes(state)).count();
-        match of_it.iter().find(|state| !executes(state)) {
-            Some(other) => Err(format!(
-                "replica {} does not execute {}",
-                other.placed.id, self.revision
-            )),
-            None if right == 0 => Err(format!("no replica of {} runs", self.revision)),
-            None => Ok(format!("{right} of {right}")),
-        }
-    }
-
-    async fn checks(&self) -> Why<()> {
-        let (base, host) = base_of(&self.plan.url)?;
-        for checked in verify::verify(&self.plan.verify, base, &host).await {
-            if let Some(fault) = checked.fault {
-                return Err(format!("GET {}: {fault}", checked.get));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Waits for a proxy that restarts, or starts a new one.
 async fn revive_proxy(app: &App, error: &DeployError, deadline: Instant) -> Why<()> {
     if Instant::now() >= deadline {
@@ -520,8 +369,8 @@ async fn revive_proxy(app: &App, error: &DeployError, deadline: Instant) -> Why<
     }
     if let Err(error) = app.local.ensure_proxy().await {
         tracing::warn!("the proxy does not come back yet: {}", chain(&error));
-        sleep(PROXY_AGAIN).await;
     }
+    sleep(PROXY_AGAIN).await;
     Ok(())
 }
 
@@ -555,16 +404,6 @@ pub(super) fn environment_of(project: &Project, environment: &str) -> Environmen
         project: project.name.clone(),
         environment: environment.to_owned(),
     }
-}
-
-/// Where to ask for a url from this machine, and the name to ask for.
-fn base_of(url: &str) -> Why<(SocketAddr, String)> {
-    let (mut address, host) = listen_address(url).map_err(str::to_owned)?;
-    if address.ip().is_unspecified() {
-        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    let host = host.unwrap_or_else(|| address.to_string());
-    Ok((address, host))
 }
 
 /// Stops waiting when it is cancelled; the result is then of no use to anybody.
