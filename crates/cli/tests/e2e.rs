@@ -1,5 +1,9 @@
 //! The real binary, real git, real kills: what people do with it, end to end.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its world does")]
+
+#[path = "e2e/client.rs"]
+mod client;
 #[path = "e2e/world.rs"]
 mod world;
 
@@ -43,7 +47,7 @@ fn a_wrong_workflow_is_kept_and_underlined() {
         "{said}"
     );
     assert!(said.contains("did you mean `build`?"), "{said}");
-    assert!(said.contains("main -> main"), "the commits are stored: {said}");
+    assert!(said.contains("HEAD -> main"), "the commits are stored: {said}");
 }
 
 /// Kills the server at several instants of a run: nothing that was accepted is lost or done twice.

@@ -21,7 +21,18 @@ pub(crate) struct DeploymentModel {
 }
 
 impl DeploymentModel {
-    pub(crate) fn take(&mut self, detail: DeploymentDetail) {
+    pub(crate) fn take(&mut self, mut detail: DeploymentDetail) {
+        // The proxy forgets a revision that has left; what it answered is still told.
+        for service in &mut detail.services {
+            let before = self
+                .detail
+                .iter()
+                .flat_map(|d| &d.services)
+                .find(|s| s.name == service.name);
+            if let (None, Some(before)) = (&service.new, before) {
+                service.new.clone_from(&before.new);
+            }
+        }
         for service in &detail.services {
             if let (Some(one_in), Some(at)) = (service.one_in, service.goes_back_at) {
                 let way = one_in.max(1.0).ln() / at.max(1.001).ln();
@@ -83,6 +94,7 @@ impl DeploymentModel {
                 let of = |count: fn(&DeployedService) -> u32| detail.services.iter().map(count).sum::<u32>();
                 format!("{} of {} healthy", of(|s| s.healthy), of(|s| s.replicas))
             }
+            "rolling-back" | "verifying-rollback" => String::new(),
             _ => deployment.reason.clone(),
         };
         let mut lines = vec![line(page, sign, &state.replace('-', " "), &text)];
@@ -97,6 +109,9 @@ impl DeploymentModel {
 
     fn figures(&self, service: &DeployedService, named: bool, page: &Page) -> Vec<String> {
         let mut lines = Vec::new();
+        if service.new.as_ref().is_none_or(|new| new.requests == 0) {
+            return lines;
+        }
         let mut label = if named { service.name.as_str() } else { "" };
         for (which, counts) in [("new", &service.new), ("old", &service.old)] {
             if let Some(counts) = counts {
@@ -311,7 +326,11 @@ fn end(detail: &DeploymentDetail, page: &Page) -> Vec<String> {
     let mut lines = vec![line(page, sign, &outcome.replace('-', " "), &why)];
     if let Some(service) = decided {
         let returned = service.returned_in_us.map(|us| {
-            let after = duration(Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+            #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+            let after = match us {
+                ..10_000 => format!("{:.1} ms", us as f64 / 1_000.0),
+                us => duration(Duration::from_micros(u64::try_from(us).unwrap_or(0))),
+            };
             format!("last request to it {after} after the deciding answer")
         });
         let met = service.new.as_ref().map(|new| match new.errors {

@@ -75,7 +75,11 @@ fn environment_row(environment: &EnvironmentStatus, standing: Option<&Standing>,
         }
         None => environment.services.clone(),
     };
-    let figures = standing.map(|s| figures(&s.services)).unwrap_or_default();
+    let told = environment.note.contains("% errors");
+    let figures = standing
+        .filter(|_| !told)
+        .map(|s| figures(&s.services))
+        .unwrap_or_default();
     let mut note = vec![figures, environment.note.clone()];
     if let Some(active) = active {
         note.push(format!("pilotage deployment watch {}", active.id));

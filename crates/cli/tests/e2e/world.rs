@@ -56,12 +56,20 @@ impl World {
         self.pilotage_with(arguments, None)
     }
 
-    pub(crate) fn pilotage_with(&self, arguments: &[&str], input: Option<&str>) -> (String, i32) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pilotage"))
+    /// The client, as this server's administrator.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pilotage"));
+        command
             .args(arguments)
             .env("PILOTAGE_URL", &self.url)
             .env("PILOTAGE_TOKEN", self.token())
-            .current_dir(self.folder.path())
+            .current_dir(self.folder.path());
+        command
+    }
+
+    pub(crate) fn pilotage_with(&self, arguments: &[&str], input: Option<&str>) -> (String, i32) {
+        let mut child = self
+            .command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -76,6 +84,11 @@ impl World {
             String::from_utf8_lossy(&said).into_owned(),
             output.status.code().unwrap_or(-1),
         )
+    }
+
+    /// A file beside the checkouts.
+    pub(crate) fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(path)).unwrap()
     }
 
     /// A project on the server, and a checkout with these files committed.
@@ -138,12 +151,12 @@ impl Project {
     }
 }
 
-/// The lines `line N` of a log, whatever stands before them.
+/// The lines `line N` of a log, without the step's name that stands before them.
 pub(crate) fn lines_of(log: &str) -> Vec<String> {
-    let of = |line: &str| line.find("line ").map(|at| line[at..].trim().to_owned());
-    log.lines()
-        .filter(|l| !l.contains("seq") && !l.contains("echo"))
-        .filter_map(of)
+    let texts = log.lines().filter_map(|line| line.rsplit('\t').next());
+    texts
+        .filter(|text| text.starts_with("line "))
+        .map(str::to_owned)
         .collect()
 }
 

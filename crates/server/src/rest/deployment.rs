@@ -17,6 +17,7 @@ use pilotage_api::deployment::{
     Abort, ApproveDeployment, Deploy, Deployment, DeploymentDetail, DeploymentQuery, Replay, Rollback,
 };
 use pilotage_engine::policy;
+use pilotage_guard::Verdict;
 use pilotage_store::{Approval, Deployment as Row, Project};
 use pilotage_trust::token::Scope;
 use std::sync::Arc;
@@ -237,13 +238,27 @@ async fn replay(
                 .as_ref()
                 .map(|verdict| verdict.sentence(&service.name)),
             replayed: again.as_ref().map(|verdict| verdict.sentence(&service.name)),
-            same: again == evidence.verdict,
+            same: agree(again.as_ref(), evidence.verdict.as_ref()),
             new_answers: evidence.new.answers,
             old_answers: evidence.old.answers,
             service: service.name,
         });
     }
     Ok(Json(replays))
+}
+
+/// The evidence's "1 in so many" went through JSON, which may cost its last binary digit.
+fn agree(again: Option<&Verdict>, told: Option<&Verdict>) -> bool {
+    match (again, told) {
+        (Some(again), Some(told)) => {
+            let exact = Verdict {
+                one_in: told.one_in,
+                ..again.clone()
+            };
+            exact == *told && (again.one_in / told.one_in - 1.0).abs() < 1e-9
+        }
+        (again, told) => again == told,
+    }
 }
 
 struct Follower {

@@ -59,9 +59,9 @@ impl List {
 pub(crate) fn row(deployment: &Deployment, page: &Page) -> Vec<Cell> {
     let took = deployment.ended_at.unwrap_or(page.now) - deployment.created_at;
     let took = duration(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
-    let what = match deployment.reason.as_str() {
-        "" => deployment.title.clone(),
-        reason => reason.to_owned(),
+    let what = match (deployment.state.as_str(), deployment.reason.as_str()) {
+        ("live", _) | (_, "") => deployment.title.clone(),
+        (_, reason) => reason.to_owned(),
     };
     vec![
         Cell::state(sign(deployment), deployment.state.replace('-', " ")),

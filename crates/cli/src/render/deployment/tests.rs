@@ -133,7 +133,7 @@ fn a_rollback_ends_with_its_evidence_and_its_proof() {
     ✓ started      backend: 3 of 3 healthy                                  17.3 s
     ✓ shifted      25 % of the traffic to 4f1c9ae                           12.4 s
     ⟲ rolled back  the new backend failed 31 of 214 answers, the old one 12 of 1,990 (1 in 409)
-                   last request to it 3 ms after the deciding answer; 31 requests met the fault
+                   last request to it 3.2 ms after the deciding answer; 31 requests met the fault
     ✓ verified     9e07b51 executes on 3 of 3 replicas and gave 60 answers in a row
 
     4f1c9ae is quarantined. pilotage deployment view 312
