@@ -188,6 +188,7 @@ fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::map_response(crate::error::as_problem))
         .with_state(app)
 }
 

@@ -1,5 +1,7 @@
 //! From `git push` to a run that is over, with a real git client.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use pilotage_api::runner::Conclusion;
@@ -240,6 +242,32 @@ async fn a_ref_that_moved_while_nobody_looked_becomes_one_event() {
             (seen.len(), &seen[0]),
             (2, &sha),
             "one event, however often it is looked at"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_nobody_looked_at_before_the_server_died_starts_its_run_once() {
+    let mut world = World::new().await;
+    let checkout = world.project().await;
+    checkout.write(".github/workflows/ci.yml", CI);
+    let sha = checkout.commit("one");
+    checkout.push(&["main"]);
+    drop(world.server.take());
+    // As if it had died between the event and its runs.
+    let store = pilotage_store::Store::open(&world.data()).await.unwrap();
+    store.remove_run(1).await.unwrap();
+    store
+        .write(|c| Box::pin(async move { c.set_event_outcome(1, "").await }))
+        .await
+        .unwrap();
+    drop(store);
+    for _ in 0..2 {
+        world.restart().await;
+        let runs = world.get("runs").await;
+        assert_eq!(
+            (runs.as_array().unwrap().len(), &runs[0]["id"], &runs[0]["sha"]),
+            (1, &2.into(), &sha.clone().into())
         );
     }
 }

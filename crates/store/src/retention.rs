@@ -66,6 +66,7 @@ impl Store {
         let (artifacts, caches) = self
             .write(move |c| {
                 Box::pin(async move {
+                    c.delete_old_events(now - policy.run_age_ms).await?;
                     Ok((
                         c.delete_old_artifacts(now).await?,
                         c.delete_old_caches(&policy, now).await?,
@@ -109,6 +110,15 @@ impl Connection {
                AND id NOT IN (SELECT run_id FROM releases) ORDER BY id LIMIT 1000",
         );
         Ok(rows.bind(before).fetch_all(&mut self.inner).await?)
+    }
+
+    /// Events that were looked at, and whose runs, if there were any, are gone.
+    async fn delete_old_events(&mut self, before: i64) -> Result<()> {
+        let statement = sqlx::query(
+            "DELETE FROM events WHERE at < $1 AND outcome <> '' AND id NOT IN (SELECT event_id FROM runs)",
+        );
+        statement.bind(before).execute(&mut self.inner).await?;
+        Ok(())
     }
 
     async fn delete_old_artifacts(&mut self, now: i64) -> Result<u64> {

@@ -346,14 +346,14 @@ async fn remove(State(app): State<Arc<App>>, who: Principal, Path(id): Path<i64>
         )));
     }
     let (actor, subject) = (who.actor(), format!("{} run {id}", project.path()));
-    app.store
-        .write(move |c| {
-            Box::pin(async move {
-                c.add_audit(run.created_at, &actor, "run.delete", &subject, "{}")
-                    .await
-            })
+    let audited = app.driver.turn(move |turn| {
+        Box::pin(async move {
+            turn.c
+                .add_audit(turn.now, &actor, "run.delete", &subject, "{}")
+                .await
         })
-        .await?;
+    });
+    audited.await?;
     app.store.remove_run(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
