@@ -57,8 +57,8 @@ impl DeploymentModel {
             .iter()
             .position(|m| m.text.starts_with("goes back: "));
         let ended = detail.deployment.outcome.is_some();
-        // The step that stands is drawn with its figures.
-        let stands = step_stands(detail).then(|| detail.moments.len().saturating_sub(1));
+        // The step that stands, or the watch, is drawn with its figures.
+        let stands = still_stands(detail).then(|| detail.moments.len().saturating_sub(1));
         let shown = back.filter(|_| ended).or(stands).unwrap_or(detail.moments.len());
         lines.extend(history(detail.moments.get(..shown).unwrap_or_default(), page));
         if ended {
@@ -98,7 +98,11 @@ impl DeploymentModel {
             _ => deployment.reason.clone(),
         };
         let mut lines = vec![line(page, sign, &state.replace('-', " "), &text)];
-        if state == "shifting" && !deployment.reason.is_empty() {
+        let asked = detail
+            .moments
+            .first()
+            .is_some_and(|m| m.text.ends_with(&deployment.reason));
+        if state == "shifting" && !asked && !deployment.reason.is_empty() {
             lines.push(line_below(page, "", &deployment.reason));
         }
         for service in &detail.services {
@@ -133,10 +137,23 @@ impl DeploymentModel {
     }
 }
 
-/// Whether the last that happened is the step that stands.
-fn step_stands(detail: &DeploymentDetail) -> bool {
-    let last = detail.moments.last();
-    detail.deployment.state == "shifting" && last.is_some_and(|m| m.text.contains(" % of the traffic to "))
+/// Whether the last that happened is the step, or the watch, that stands.
+fn still_stands(detail: &DeploymentDetail) -> bool {
+    let last = detail.moments.last().map_or("", |moment| moment.text.as_str());
+    match detail.deployment.state.as_str() {
+        "shifting" => last.contains(" % of the traffic to "),
+        "watching" => last.starts_with("all traffic on "),
+        _ => false,
+    }
+}
+
+/// Whether a moment only says what the end says again, or that there was nothing to do.
+pub(crate) fn is_noise(text: &str) -> bool {
+    let ends = ["live", "rolled back", "aborted", "needs attention"];
+    ends.contains(&text)
+        || text.starts_with("live: ")
+        || text.starts_with("live, ")
+        || text.ends_with(" let go of its last 0 requests")
 }
 
 /// `production  #312  backend  9e07b51 → 4f1c9ae  Retry checkout on a lost connection`
@@ -172,7 +189,7 @@ fn way(deployment: &Deployment, page: &Page) -> String {
 /// What was done, in the order of what happened. Later words of the same kind take the place of earlier ones.
 fn history(moments: &[Moment], page: &Page) -> Vec<String> {
     let mut steps: Vec<(Sign, &str, String, i64)> = Vec::new();
-    for moment in moments {
+    for moment in moments.iter().filter(|moment| !is_noise(&moment.text)) {
         let (sign, word, text) = told(&moment.text);
         match steps.last_mut() {
             Some((_, last, said, at)) if *last == word && matches!(word, "started" | "shifted") => {
@@ -218,11 +235,12 @@ fn told(text: &str) -> (Sign, &'static str, String) {
         ("frozen: ", Sign::Waiting, "frozen"),
         ("verified: ", Sign::Success, "verified"),
         ("goes back: ", Sign::RolledBack, "goes back"),
-        ("all traffic ", Sign::Success, "shifted"),
     ];
+    if let Some((_, time)) = text.split_once("; watched for ") {
+        return (Sign::Success, "watched", format!("for {time}, with all traffic"));
+    }
     for (beginning, sign, word) in BEGINNINGS {
         if let Some(rest) = text.strip_prefix(beginning) {
-            let rest = if *word == "shifted" { text } else { rest };
             return (*sign, word, rest.to_owned());
         }
     }
@@ -370,7 +388,13 @@ fn end(detail: &DeploymentDetail, page: &Page) -> Vec<String> {
 fn live(detail: &DeploymentDetail, page: &Page) -> Vec<String> {
     let answers: u64 = detail.services.iter().map(|s| s.answers).sum();
     let open: Vec<&DeployedService> = detail.services.iter().filter(|s| !s.proven).collect();
+    let told = detail
+        .moments
+        .iter()
+        .rev()
+        .find_map(|moment| moment.text.strip_prefix("live: "));
     let text = match open.as_slice() {
+        _ if told.is_some() => told.unwrap_or_default().to_owned(),
         [] => format!("proven over {} answers", thousands(answers)),
         [one, ..] if one.needed > 0 => {
             let name = if detail.services.len() > 1 {

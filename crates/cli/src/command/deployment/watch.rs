@@ -1,7 +1,7 @@
 //! `pilotage deployment watch`: a deployment until it ends.
 
 use crate::error::CommandResult;
-use crate::render::deployment::DeploymentModel;
+use crate::render::deployment::{DeploymentModel, is_noise};
 use crate::render::live::{Block, clock};
 use crate::render::page::{Page, advice};
 use crate::render::style::{Style, fit, width};
@@ -100,7 +100,8 @@ impl View {
         let deployment = &detail.deployment;
         let name = format!("{} #{}", deployment.environment, deployment.id);
         let mut text = String::new();
-        for moment in detail.moments.get(self.said..).unwrap_or_default() {
+        let new = detail.moments.get(self.said..).unwrap_or_default();
+        for moment in new.iter().filter(|moment| !is_noise(&moment.text)) {
             text.push_str(&format!(
                 "{}  {name}  {}\n",
                 clock(moment.at),
