@@ -57,7 +57,7 @@ impl DeploymentModel {
             .iter()
             .position(|m| m.text.starts_with("goes back: "));
         let ended = detail.deployment.outcome.is_some();
-        // The step that stands, or the watch, is drawn with its figures.
+        // What stands now is drawn with its figures.
         let stands = still_stands(detail).then(|| detail.moments.len().saturating_sub(1));
         let shown = back.filter(|_| ended).or(stands).unwrap_or(detail.moments.len());
         lines.extend(history(detail.moments.get(..shown).unwrap_or_default(), page));
@@ -105,6 +105,10 @@ impl DeploymentModel {
         if state == "shifting" && !asked && !deployment.reason.is_empty() {
             lines.push(line_below(page, "", &deployment.reason));
         }
+        if state == "waiting" && deployment.reason.contains("approv") {
+            let approve = format!("pilotage deployment approve {}", deployment.id);
+            lines.push(line_below(page, "", &approve));
+        }
         for service in &detail.services {
             lines.extend(self.figures(service, detail.services.len() > 1, page));
         }
@@ -137,12 +141,13 @@ impl DeploymentModel {
     }
 }
 
-/// Whether the last that happened is the step, or the watch, that stands.
+/// Whether the last that happened is the step, the watch or the wait that stands.
 fn still_stands(detail: &DeploymentDetail) -> bool {
     let last = detail.moments.last().map_or("", |moment| moment.text.as_str());
     match detail.deployment.state.as_str() {
         "shifting" => last.contains(" % of the traffic to "),
         "watching" => last.starts_with("all traffic on "),
+        "waiting" => last.starts_with("waits: "),
         _ => false,
     }
 }
@@ -186,42 +191,73 @@ fn way(deployment: &Deployment, page: &Page) -> String {
     }
 }
 
+/// Something that was done, of one or several moments.
+struct Step {
+    sign: Sign,
+    word: &'static str,
+    text: String,
+    first_at: i64,
+    last_at: i64,
+}
+
+impl Step {
+    fn is_wait(&self) -> bool {
+        matches!(self.word, "waited" | "frozen")
+    }
+}
+
 /// What was done, in the order of what happened. Later words of the same kind take the place of earlier ones.
 fn history(moments: &[Moment], page: &Page) -> Vec<String> {
-    let mut steps: Vec<(Sign, &str, String, i64)> = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     for moment in moments.iter().filter(|moment| !is_noise(&moment.text)) {
         let (sign, word, text) = told(&moment.text);
         match steps.last_mut() {
-            Some((_, last, said, at)) if *last == word && matches!(word, "started" | "shifted") => {
-                if word == "started" {
-                    let new = text.split_once(": ").map_or("", |(service, _)| service);
-                    let kept: Vec<&str> = said
-                        .split("  ")
-                        .filter(|part| !part.starts_with(&format!("{new}: ")))
-                        .collect();
-                    *said = [kept, vec![&text]].concat().join("  ");
-                } else {
-                    *said = text;
-                }
-                *at = moment.at;
+            Some(step) if step.word == word && word == "started" => {
+                let service = text.split_once(": ").map_or("", |(service, _)| service);
+                let others = step
+                    .text
+                    .split("  ")
+                    .filter(|part| !part.starts_with(&format!("{service}: ")));
+                step.text = others.chain([text.as_str()]).collect::<Vec<_>>().join("  ");
+                step.last_at = moment.at;
             }
-            _ => steps.push((sign, word, text, moment.at)),
+            Some(step) if step.word == word && word == "shifted" => {
+                step.text = text;
+                step.last_at = moment.at;
+            }
+            _ => steps.push(Step {
+                sign,
+                word,
+                text,
+                first_at: moment.at,
+                last_at: moment.at,
+            }),
         }
     }
-    let mut before = moments.first().map_or(0, |m| m.at);
+    let room = page.width.min(78).saturating_sub(WORD + 4);
     let mut lines = Vec::new();
-    for (sign, word, text, at) in steps {
-        let took = u64::try_from(at - before).ok().filter(|ms| *ms > 0);
-        let took = took
-            .map(|ms| duration(Duration::from_millis(ms)))
-            .unwrap_or_default();
-        before = at;
-        let room = page.width.min(78).saturating_sub(WORD + 4);
-        let text = match took.is_empty() || text.chars().count() + took.chars().count() + 2 > room {
-            true => text,
-            false => format!("{text:<w$}  {took}", w = room - took.chars().count() - 2),
+    for (index, step) in steps.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| steps.get(before));
+        // A wait takes until the next thing; everything else has taken its time when it is told.
+        let ms = match (step.is_wait(), before) {
+            (true, _) => steps
+                .get(index + 1)
+                .map_or(0, |next| next.first_at - step.last_at),
+            (false, Some(before)) if !before.is_wait() => step.last_at - before.last_at,
+            (false, _) => step.last_at - step.first_at,
         };
-        lines.push(line(page, sign, word, &text));
+        let took = u64::try_from(ms)
+            .ok()
+            .filter(|ms| *ms > 0)
+            .map(Duration::from_millis);
+        let took = took.map(duration).unwrap_or_default();
+        let text = &step.text;
+        let (length, space) = (text.chars().count(), took.chars().count() + 2);
+        let text = match took.is_empty() || length + space > room {
+            true => text.clone(),
+            false => format!("{text:<w$}  {took}", w = room - space),
+        };
+        lines.push(line(page, step.sign, step.word, &text));
     }
     lines
 }
@@ -241,6 +277,7 @@ fn told(text: &str) -> (Sign, &'static str, String) {
     }
     for (beginning, sign, word) in BEGINNINGS {
         if let Some(rest) = text.strip_prefix(beginning) {
+            let rest = rest.strip_prefix("waits ").unwrap_or(rest);
             return (*sign, word, rest.to_owned());
         }
     }

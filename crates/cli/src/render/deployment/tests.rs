@@ -97,8 +97,8 @@ fn a_step_is_drawn_with_the_figures_of_both_revisions() {
     production  #312  backend  9e07b51 → 4f1c9ae  Retry checkout on a lost connection
 
     ✓ asked for    by ana: by hand
-    ⏸ waited       waits for an approval by ben                             300 ms
-    ✓ started      backend: 3 of 3 healthy                                  17.3 s
+    ⏸ waited       for an approval by ben                                   11.7 s
+    ✓ started      backend: 3 of 3 healthy                                   5.6 s
     ✓ shifted      5 % of the traffic to 4f1c9ae                            400 ms
     ◐ shifting     25 %  ██████░░░░░░░░░░░░░░░░░░  8.6 of 60.0 s
                    new     197 answers     24 failed   12.2 %   p95 297 ms
@@ -129,8 +129,8 @@ fn a_rollback_ends_with_its_evidence_and_its_proof() {
     production  #312  backend  9e07b51 → 4f1c9ae  Retry checkout on a lost connection
 
     ✓ asked for    by ana: by hand
-    ⏸ waited       waits for an approval by ben                             300 ms
-    ✓ started      backend: 3 of 3 healthy                                  17.3 s
+    ⏸ waited       for an approval by ben                                   11.7 s
+    ✓ started      backend: 3 of 3 healthy                                   5.6 s
     ✓ shifted      25 % of the traffic to 4f1c9ae                           12.4 s
     ⟲ rolled back  the new backend failed 31 of 214 answers, the old one 12 of 1,990 (1 in 409)
                    last request to it 3.2 ms after the deciding answer; 31 requests met the fault
