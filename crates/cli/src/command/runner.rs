@@ -43,7 +43,12 @@ pub(crate) enum Runner {
 #[derive(Args)]
 pub(crate) struct Start {
     /// The server.
-    #[arg(long, env = "PILOTAGE_URL", default_value = "http://127.0.0.1:7070")]
+    #[arg(
+        long,
+        env = "PILOTAGE_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7070"
+    )]
     url: String,
     /// A file with the runner's token.
     #[arg(long, value_name = "FILE")]

@@ -151,13 +151,13 @@ impl Project {
     }
 }
 
-/// The lines `line N` of a log, without the step's name that stands before them.
+/// The lines of a log that end in `line N`, whatever stands before them.
 pub(crate) fn lines_of(log: &str) -> Vec<String> {
-    let texts = log.lines().filter_map(|line| line.rsplit('\t').next());
-    texts
-        .filter(|text| text.starts_with("line "))
-        .map(str::to_owned)
-        .collect()
+    let number = |line: &str| {
+        let (rest, number) = line.trim_end().rsplit_once(' ')?;
+        (rest.ends_with("line") && number.parse::<u32>().is_ok()).then(|| format!("line {number}"))
+    };
+    log.lines().filter_map(number).collect()
 }
 
 fn serve(data: &Path, listen: &str) -> (Child, String) {
