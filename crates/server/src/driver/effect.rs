@@ -11,6 +11,12 @@ use pilotage_store::{EffectRow, NewJob, Result};
 impl Turn<'_> {
     pub(super) async fn perform_run_effect(&mut self, row: EffectRow) -> Result<()> {
         let effect: RunEffect = from_text("an effect of a run", &row.effect)?;
+        if matches!(
+            effect.kind,
+            EffectKind::Queue { .. } | EffectKind::CancelJob { .. }
+        ) {
+            self.touch_queue();
+        }
         let Some(run) = self.c.run(row.id).await? else {
             return self.c.effect_done(&row.kind, row.id, row.seq, self.now).await;
         };

@@ -164,6 +164,7 @@ impl Turn<'_> {
 
     /// Ends a job's lease, its place in the queue and its token, when the job is over.
     pub async fn end_job(&mut self, job: i64) -> Result<()> {
+        self.touch_queue();
         let mut leases = self.leases().await?;
         let fence = leases.get(JobId(job)).map(|lease| lease.fence);
         if let Some(fence) = fence {
@@ -182,6 +183,7 @@ impl Turn<'_> {
     }
 
     async fn lost(&mut self, job: JobId, fence: Fence, started: bool, reason: String) -> Result<()> {
+        self.touch_queue();
         self.c.dequeue(job.0).await?;
         self.c.delete_job_tokens(job.0).await?;
         if let Err(refused) = self

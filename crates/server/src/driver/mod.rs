@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use cache::RunCache;
 use pilotage_store::{Connection, EffectRow, Result, Store, Transaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// The kind of a run's machine.
@@ -44,6 +45,8 @@ struct Wakes {
     outbox: Notify,
     timer: Notify,
     changed: watch::Sender<u64>,
+    /// The queue and its leases: what runners wait for.
+    queue: watch::Sender<u64>,
 }
 
 /// One transaction, with what machines need in it.
@@ -51,6 +54,8 @@ pub struct Turn<'c> {
     pub c: &'c mut Connection,
     pub now: i64,
     runs: Arc<RunCache>,
+    /// Whether this transaction changes what runners wait for.
+    queue_changed: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -60,6 +65,7 @@ impl Driver {
             outbox: Notify::new(),
             timer: Notify::new(),
             changed: watch::channel(0).0,
+            queue: watch::channel(0).0,
         };
         Self {
             store,
@@ -76,11 +82,32 @@ impl Driver {
         F: for<'c> FnOnce(Turn<'c>) -> Transaction<'c, T> + Send + 'static,
     {
         let (runs, now) = (Arc::clone(&self.runs), self.clock.now());
-        let end = self.store.write(move |c| work(Turn { c, now, runs })).await;
+        let queue_changed = Arc::new(AtomicBool::new(false));
+        let changes = Arc::clone(&queue_changed);
+        let end = self
+            .store
+            .write(move |c| {
+                work(Turn {
+                    c,
+                    now,
+                    runs,
+                    queue_changed: changes,
+                })
+            })
+            .await;
         self.wakes.outbox.notify_one();
         self.wakes.timer.notify_one();
         self.wakes.changed.send_modify(|n| *n = n.wrapping_add(1));
+        if queue_changed.load(Ordering::Relaxed) {
+            self.wakes.queue.send_modify(|n| *n = n.wrapping_add(1));
+        }
         end
+    }
+
+    /// Rises with each change of what runners wait for: jobs in the queue, leases that end, cancels, drains.
+    #[must_use]
+    pub fn queue_changes(&self) -> watch::Receiver<u64> {
+        self.wakes.queue.subscribe()
     }
 
     /// Rises with each change of anything; a reader who sees it rise looks again.
@@ -147,5 +174,12 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+impl Turn<'_> {
+    /// Says that runners will want to look, once this transaction is committed.
+    pub fn touch_queue(&self) {
+        self.queue_changed.store(true, Ordering::Relaxed);
     }
 }

@@ -4,7 +4,8 @@ use pilotage_engine::run::{JobView, Run};
 use pilotage_store::{Connection, Job, Result};
 use std::collections::HashMap;
 
-/// The rows of a run before a step, so that only what changed is written.
+/// The rows of a run's jobs, so that only what a step changes is written.
+#[derive(Clone, Default)]
 pub(super) struct Shape {
     jobs: HashMap<i64, Job>,
 }
@@ -17,14 +18,17 @@ impl Shape {
     }
 }
 
-pub(super) async fn store(c: &mut Connection, run: &Run, before: Option<Shape>) -> Result<()> {
-    let before = before.map(|shape| shape.jobs).unwrap_or_default();
-    let changed: Vec<Job> = jobs(run).filter(|job| before.get(&job.id) != Some(job)).collect();
-    for job in changed {
-        c.put_job(&job).await?;
+/// Writes what a step changed; gives the rows as they are then.
+pub(super) async fn store(c: &mut Connection, run: &Run, before: Shape) -> Result<Shape> {
+    let mut shape = before;
+    for job in jobs(run) {
+        if shape.jobs.get(&job.id) != Some(&job) {
+            c.put_job(&job).await?;
+            shape.jobs.insert(job.id, job);
+        }
     }
     let Some(mut row) = c.run(run.id().0).await? else {
-        return Ok(());
+        return Ok(shape);
     };
     row.attempt = i64::from(run.attempt());
     row.status = word(&run.status());
@@ -33,7 +37,8 @@ pub(super) async fn store(c: &mut Connection, run: &Run, before: Option<Shape>) 
     row.started_at = run.started_at().0;
     row.ended_at = run.finished_at().map(|at| at.0);
     run.name().clone_into(&mut row.title);
-    c.update_run(&row).await
+    c.update_run(&row).await?;
+    Ok(shape)
 }
 
 fn jobs(run: &Run) -> impl Iterator<Item = Job> {

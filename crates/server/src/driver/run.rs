@@ -1,5 +1,6 @@
 //! The run machine in the store: how it begins, and one step of it.
 
+use super::cache::Cached;
 use super::projection::{self, Shape};
 use super::{RUN, Turn};
 use pilotage_engine::ids::{ProjectId, RunId};
@@ -93,7 +94,12 @@ impl Turn<'_> {
             ended_at: None,
         };
         self.c.add_run(&row).await?;
-        self.store_run(0, "{\"event\":\"start\"}", run, &effects, None)
+        let state = to_text(&run)?;
+        let fresh = Cached {
+            run,
+            shape: Shape::default(),
+        };
+        self.store_run(0, "{\"event\":\"start\"}", state, &effects, fresh)
             .await?;
         Ok(Ok(Some(id)))
     }
@@ -103,27 +109,30 @@ impl Turn<'_> {
         let Some(row) = self.c.machine(RUN, id).await? else {
             return Ok(Err(Refused::NoRun));
         };
-        let mut run = match self.runs.take(id, &row.state) {
-            Some(run) => run,
+        let Cached { mut run, shape } = match self.runs.take(id, &row.state) {
+            Some(cached) => cached,
             None => match Run::restore(&row.state) {
-                Ok(run) => run,
+                Ok(run) => Cached {
+                    shape: Shape::of(&run),
+                    run,
+                },
                 Err(error) => return Ok(Err(error.into())),
             },
         };
-        let before = Shape::of(&run);
         let text = to_text(&event)?;
         let effects = match run.handle(Timestamp(self.now), event) {
             Ok(effects) => effects,
             Err(illegal) => {
-                self.runs.put(id, row.state, run);
+                self.runs.put(id, row.state, Cached { run, shape });
                 return Ok(Err(illegal.into()));
             }
         };
-        if effects.is_empty() && to_text(&run)? == row.state {
-            self.runs.put(id, row.state, run);
+        let state = to_text(&run)?;
+        if effects.is_empty() && state == row.state {
+            self.runs.put(id, state, Cached { run, shape });
             return Ok(Ok(()));
         }
-        self.store_run(row.version, &text, run, &effects, Some(before))
+        self.store_run(row.version, &text, state, &effects, Cached { run, shape })
             .await?;
         Ok(Ok(()))
     }
@@ -132,12 +141,11 @@ impl Turn<'_> {
         &mut self,
         version: i64,
         event: &str,
-        run: Run,
+        state: String,
         effects: &[RunEffect],
-        before: Option<Shape>,
+        Cached { run, shape }: Cached,
     ) -> Result<()> {
         let id = run.id().0;
-        let state = to_text(&run)?;
         let effects = effects.iter().map(to_text).collect::<Result<Vec<_>>>()?;
         let transition = Transition {
             kind: RUN,
@@ -151,8 +159,8 @@ impl Turn<'_> {
             effects: &effects,
         };
         self.c.transition(transition).await?;
-        projection::store(self.c, &run, before).await?;
-        self.runs.put(id, state, run);
+        let shape = projection::store(self.c, &run, shape).await?;
+        self.runs.put(id, state, Cached { run, shape });
         Ok(())
     }
 
@@ -161,8 +169,7 @@ impl Turn<'_> {
         let Some(row) = self.c.machine(RUN, id).await? else {
             return Ok(Err(Refused::NoRun));
         };
-        if let Some(run) = self.runs.take(id, &row.state) {
-            self.runs.put(id, row.state, run.clone());
+        if let Some(run) = self.runs.copy(id, &row.state) {
             return Ok(Ok(run));
         }
         Ok(Run::restore(&row.state).map_err(Refused::from))
@@ -175,6 +182,9 @@ impl super::Driver {
         let Some(row) = self.store.read().await?.machine(RUN, id).await? else {
             return Ok(Err(Refused::NoRun));
         };
+        if let Some(run) = self.runs.copy(id, &row.state) {
+            return Ok(Ok(run));
+        }
         Ok(Run::restore(&row.state).map_err(Refused::from))
     }
 }

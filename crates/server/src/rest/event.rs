@@ -17,9 +17,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A comment is sent after so long a silence, so that a lost client is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
+/// Less than what the eye sees, and enough that a hundred jobs are not read a hundred times.
+const TOGETHER: Duration = Duration::from_millis(40);
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/runs/{id}/events", get(stream))
@@ -34,6 +37,7 @@ async fn stream(
     run::find(&app, &who, id, Scope::Read).await?;
     let first = run::detail(&app, id, query.attempt).await?;
     let follower = Follower {
+        not_before: Instant::now(),
         changes: app.driver.changes(),
         appended: app.store.logs.appended(),
         stopping: app.stopping.clone(),
@@ -58,6 +62,7 @@ struct Follower {
     app: Arc<App>,
     id: i64,
     attempt: u32,
+    not_before: Instant,
     changes: watch::Receiver<u64>,
     appended: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -83,6 +88,9 @@ async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, crate
         if follower.ended || *follower.stopping.borrow() {
             return Ok(None);
         }
+        // What comes close together is looked at together.
+        tokio::time::sleep_until(follower.not_before).await;
+        follower.not_before = Instant::now() + TOGETHER;
         follower.changes.borrow_and_update();
         follower.appended.borrow_and_update();
         let text = follower.look().await?;

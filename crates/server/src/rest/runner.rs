@@ -75,6 +75,7 @@ async fn drain(
         .turn(move |turn| {
             Box::pin(async move {
                 let found = turn.c.set_drain(&runner, body.drain).await?;
+                turn.touch_queue();
                 if found {
                     let action = if body.drain {
                         "runner.drain"

@@ -88,6 +88,7 @@ async fn register(
                         turn.lose_instance(&runner.name).await?;
                     }
                 }
+                turn.touch_queue();
                 Ok(Some(turn.c.register_runner(&runner).await?))
             })
         })
@@ -112,7 +113,7 @@ async fn ask_lease(
     Json(body): Json<LeaseRequest>,
 ) -> AppResult<Json<LeaseAnswer>> {
     let end = Instant::now() + Duration::from_millis(body.wait_ms).min(WAIT_MAX);
-    let mut changes = app.driver.changes();
+    let mut changes = app.driver.queue_changes();
     let mut stopping = app.stopping.clone();
     loop {
         changes.borrow_and_update();
@@ -205,7 +206,7 @@ async fn renew(
     Json(body): Json<Renew>,
 ) -> AppResult<Json<Renewed>> {
     let end = Instant::now() + Duration::from_millis(body.wait_ms).min(WAIT_MAX.min(LEASE / 3));
-    let mut changes = app.driver.changes();
+    let mut changes = app.driver.queue_changes();
     let mut stopping = app.stopping.clone();
     leased(&app, &who, job, fence).await?;
     hear_of(&app, job, fence, false).await?;
