@@ -92,6 +92,8 @@ impl View {
             ..LogQuery::default()
         };
         let mut log = session.client.job_log(job.id, query);
+        // What the job itself says has no step: it comes before the first and after the last.
+        let mut name = "Set up job".to_owned();
         while let Some(lines) = log.next().await? {
             let mut shown = String::with_capacity(lines.len());
             for line in lines.lines() {
@@ -103,13 +105,17 @@ impl View {
                 if self.log_failed && !failed {
                     continue;
                 }
-                let name = step.map_or("Set up job", |step| step.name.as_str());
+                match step {
+                    Some(step) => name = fit(&step.name, 100),
+                    None if name != "Set up job" => "Complete job".clone_into(&mut name),
+                    None => {}
+                }
                 let line = if self.raw {
                     line.to_owned()
                 } else {
                     text::harmless(line, *style)
                 };
-                shown.push_str(&format!("{prefix}{}\t{line}\n", fit(name, 100)));
+                shown.push_str(&format!("{prefix}{name}\t{line}\n"));
             }
             result(&shown);
         }
