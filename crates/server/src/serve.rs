@@ -9,7 +9,9 @@ use crate::git::{self, Repositories};
 use crate::own_runner::OwnRunner;
 use crate::{event, rest, runner, task};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use futures_util::StreamExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -36,6 +38,8 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 const HEAD_TIME: Duration = Duration::from_secs(20);
 const LOCK_TRIES: u32 = 25;
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a body may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 2048;
 /// Bodies of requests that are not streams.
@@ -189,7 +193,22 @@ fn router(app: Arc<App>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::map_response(crate::error::as_problem))
+        .layer(axum::middleware::map_request(patient))
         .with_state(app)
+}
+
+/// Ends a request whose body falls silent, so that nobody holds a connection by doing nothing.
+async fn patient(request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    let body = futures_util::stream::try_unfold(body.into_data_stream(), |mut body| async move {
+        match tokio::time::timeout(SILENCE_MAX, body.next()).await {
+            Ok(Some(Ok(bytes))) => Ok(Some((bytes, body))),
+            Ok(Some(Err(error))) => Err(std::io::Error::other(error)),
+            Ok(None) => Ok(None),
+            Err(_) => Err(std::io::Error::other("the body fell silent")),
+        }
+    });
+    Request::from_parts(parts, Body::from_stream(body))
 }
 
 /// Takes connections until told to stop, then lets those that are busy finish.

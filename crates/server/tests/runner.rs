@@ -174,6 +174,10 @@ async fn a_runner_that_falls_silent_loses_its_job_within_its_lease() {
     assert!(second.job == first.job && second.fence > first.fence);
     assert_eq!(runner.ack(&first).await, Err(409));
     runner.ack(&second).await.unwrap();
+    runner
+        .report(&second, 0, vec![Report::StepStarted { step: 1, at_ms: 1 }])
+        .await
+        .unwrap();
     world.clock.advance(40_000);
     assert!(!runner.renew(&second, 0).await.unwrap().cancel);
     world.clock.advance(40_000);
@@ -187,6 +191,15 @@ async fn a_runner_that_falls_silent_loses_its_job_within_its_lease() {
         "{lost}"
     );
     assert_eq!(runner.renew(&second, 0).await.map(|_| ()), Err(409));
+    let ended = world
+        .until("runs/1", |run| {
+            run["jobs"][0]["steps"][0]["status"] == "completed"
+        })
+        .await;
+    assert_eq!(
+        ended["jobs"][0]["steps"][0]["conclusion"], "cancelled",
+        "a step does not run for ever"
+    );
 }
 
 /// Asks until the timer has seen that a lease ran out.

@@ -325,6 +325,21 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends the steps of a job that is over: what ran was cancelled, what had not begun was skipped.
+    pub async fn end_steps(&mut self, job: i64) -> Result<()> {
+        for (from, conclusion) in [("in_progress", "cancelled"), ("queued", "skipped")] {
+            sqlx::query(
+                "UPDATE steps SET status = 'completed', outcome = $3, conclusion = $3 WHERE job_id = $1 AND status = $2",
+            )
+            .bind(job)
+            .bind(from)
+            .bind(conclusion)
+            .execute(&mut self.inner)
+            .await?;
+        }
+        Ok(())
+    }
+
     pub async fn steps(&mut self, job: i64) -> Result<Vec<Step>> {
         let rows = sqlx::query_as("SELECT * FROM steps WHERE job_id = $1 ORDER BY step").bind(job);
         Ok(rows.fetch_all(&mut self.inner).await?)

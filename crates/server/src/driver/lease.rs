@@ -172,6 +172,7 @@ impl Turn<'_> {
             self.store_leases(&leases).await?;
         }
         self.c.dequeue(job).await?;
+        self.c.end_steps(job).await?;
         self.c.delete_wait(job).await?;
         self.c.delete_job_tokens(job).await
     }

@@ -86,6 +86,7 @@ async fn record(
     let (old, new) = (or_nothing(before), or_nothing(after));
     let payload = event::push_payload(app, project, actor, name, &old, &new).await;
     let payload = payload.map_err(|error| AppError::internal(&error))?.to_string();
+    let subject = format!("{} {name}", project.path());
     let (id, actor_text) = (project.id, actor.to_owned());
     let (name_text, before, after) = (name.to_owned(), before.to_owned(), after.to_owned());
     let event = app
@@ -96,11 +97,15 @@ async fn record(
                 if !turn.c.move_ref(id, &name_text, &before, &after).await? {
                     return Ok(None);
                 }
-                Ok(Some(
-                    turn.c
-                        .add_event(id, "push", &payload, &actor_text, turn.now)
-                        .await?,
-                ))
+                let event = turn
+                    .c
+                    .add_event(id, "push", &payload, &actor_text, turn.now)
+                    .await?;
+                let detail = serde_json::json!({"before": before, "after": after}).to_string();
+                turn.c
+                    .add_audit(turn.now, &actor_text, "push", &subject, &detail)
+                    .await?;
+                Ok(Some(event))
             })
         })
         .await?;
