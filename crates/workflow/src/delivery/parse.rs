@@ -78,7 +78,14 @@ pub fn parse(source: &Arc<Source>) -> (Option<Delivery>, Vec<Diagnostic>) {
                         .insert(environment.name.value.clone(), environment);
                 }
             }
-            "notify" => delivery.notify = notify(&mut reader, field.value),
+            "notify" => {
+                let message = "`notify` is read, and not sent yet";
+                let warning = Diagnostic::warning("P0110", source, field.span, message);
+                reader
+                    .diagnostics
+                    .push(warning.help("`pilotage deployment watch` and the audit log tell it today"));
+                delivery.notify = notify(&mut reader, field.value);
+            }
             "verify" => {}
             _ => service::setting(&mut reader, field, &mut delivery.settings),
         }
