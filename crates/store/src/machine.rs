@@ -169,15 +169,18 @@ impl Connection {
         Ok(rows.bind(kind).bind(id).fetch_all(&mut self.inner).await?)
     }
 
-    /// Marks an effect as done. Doing it twice is nothing new.
+    /// Marks an effect as done. Doing it twice is nothing new. A long one, which holds a workflow's text, is not kept.
     pub async fn effect_done(&mut self, kind: &str, id: i64, seq: i64, at: i64) -> Result<()> {
-        sqlx::query("UPDATE outbox SET done = $4 WHERE kind = $1 AND id = $2 AND seq = $3 AND done = 0")
-            .bind(kind)
-            .bind(id)
-            .bind(seq)
-            .bind(at)
-            .execute(&mut self.inner)
-            .await?;
+        sqlx::query(
+            "UPDATE outbox SET done = $4, effect = CASE WHEN length(effect) > 4096 THEN '{}' ELSE effect END
+             WHERE kind = $1 AND id = $2 AND seq = $3 AND done = 0",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(seq)
+        .bind(at)
+        .execute(&mut self.inner)
+        .await?;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 const COMMANDS_MAX: usize = 16;
 static COMMANDS: Semaphore = Semaphore::const_new(COMMANDS_MAX);
 /// How long a client may be silent within a body.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long one command may take at all.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(3600);
 /// The largest pack that is taken, in bytes.
@@ -126,10 +126,8 @@ async fn serve(
                 return Ok(());
             }
             let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
-            sender
-                .send(Ok(bytes))
-                .await
-                .map_err(|_| std::io::Error::other("the client has gone"))?;
+            let sent = sender.send_timeout(Ok(bytes), SILENCE_MAX).await;
+            sent.map_err(|_| std::io::Error::other("the client has gone, or does not read"))?;
         }
     };
     // Git may end before it has read all; what counts is what it says.

@@ -1,7 +1,7 @@
 //! A push: git takes it, we see what moved, start what follows, and say so on the client's screen.
 
 use super::changes::record_changes;
-use super::http::{RequestBody, TIME_MAX, feed, start};
+use super::http::{RequestBody, SILENCE_MAX, TIME_MAX, feed, start};
 use super::packet::{PushHead, write_line, write_message};
 use crate::app::App;
 use crate::auth::Principal;
@@ -120,6 +120,7 @@ async fn pass_to_git(
     };
     let drain = async {
         let mut held: Vec<u8> = Vec::new();
+        let mut gone = false;
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let length = stdout.read(&mut buffer).await?;
@@ -129,8 +130,12 @@ async fn pass_to_git(
             held.extend_from_slice(buffer.get(..length).unwrap_or_default());
             let keep = if banded { FLUSH.len() } else { 0 };
             let ready: Vec<u8> = held.drain(..held.len().saturating_sub(keep)).collect();
-            // A client that has gone does not stop the push.
-            let _ = sender.send(Ok(Bytes::from(ready))).await;
+            // A client that has gone, or does not read, does not stop the push.
+            gone = gone
+                || sender
+                    .send_timeout(Ok(Bytes::from(ready)), SILENCE_MAX)
+                    .await
+                    .is_err();
         }
         if held != FLUSH && !held.is_empty() {
             return Err(std::io::Error::other("git's answer is cut short"));
