@@ -6,7 +6,7 @@ use super::{GROUPS, ONLY, Turn};
 use pilotage_engine::concurrency::{Answer, Ask, Groups};
 use pilotage_engine::ids::ProjectId;
 use pilotage_engine::run::{EffectKind, RunEffect, RunEvent};
-use pilotage_store::{EffectRow, NewJob, Result};
+use pilotage_store::{EffectRow, NewJob, Result, Run};
 
 impl Turn<'_> {
     pub(super) async fn perform_run_effect(&mut self, row: EffectRow) -> Result<()> {
@@ -41,23 +41,13 @@ impl Turn<'_> {
                 };
                 self.c.enqueue(&new, self.now).await?;
             }
-            EffectKind::CancelJob { job, reason } => match self.c.queued_job(job.0).await? {
-                Some(queued) if queued.status == "waiting" => self.c.dequeue(job.0).await?,
-                Some(_) => self.c.ask_cancel(job.0, &reason).await?,
-                None => {}
-            },
+            EffectKind::CancelJob { job, reason } => self.cancel_job(job.0, &reason).await?,
             EffectKind::AskEnvironment {
                 job,
                 environment,
                 deployment: _,
             } => {
-                self.c
-                    .touch_environment(run.project_id, &environment, self.now)
-                    .await?;
-                self.c
-                    .add_wait(job.0, run.id, run.project_id, &environment, self.now)
-                    .await?;
-                self.decide_wait(job.0).await?;
+                self.ask_environment(&run, job.0, &environment).await?;
             }
             EffectKind::WithdrawEnvironment { job, .. } => self.c.delete_wait(job.0).await?,
             EffectKind::AskConcurrency {
@@ -84,6 +74,25 @@ impl Turn<'_> {
             EffectKind::JobSkipped { .. } | EffectKind::RunFinished { .. } => {}
         }
         self.c.effect_done(&row.kind, row.id, row.seq, self.now).await
+    }
+
+    /// A job that nobody has is taken out of the queue; of one that runs, its runner is told.
+    async fn cancel_job(&mut self, job: i64, reason: &str) -> Result<()> {
+        match self.c.queued_job(job).await? {
+            Some(queued) if queued.status == "waiting" => self.c.dequeue(job).await,
+            Some(_) => self.c.ask_cancel(job, reason).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn ask_environment(&mut self, run: &Run, job: i64, environment: &str) -> Result<()> {
+        self.c
+            .touch_environment(run.project_id, environment, self.now)
+            .await?;
+        self.c
+            .add_wait(job, run.id, run.project_id, environment, self.now)
+            .await?;
+        self.decide_wait(job).await
     }
 
     /// Changes the groups and gives their answers to the runs that they are for.
