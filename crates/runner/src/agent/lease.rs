@@ -1,5 +1,6 @@
 //! One lease, from its acknowledgement to the job's result, or to the moment when it is over.
 
+use super::client::{CallError, Pause};
 use super::outbox::{self, Over};
 use super::renew::{Renewal, Standing};
 use super::spool::Spool;
@@ -20,8 +21,7 @@ use tracing::{info, warn};
 /// Executes the lease's job. Whatever happens, afterwards the slot is as it was before.
 pub(super) async fn run(agent: &Agent, slot: u32, lease: Lease, registered: &Registered) {
     // Without the server's yes nothing is begun: it may have given the job to another meanwhile.
-    let path = lease.path("ack");
-    let acknowledge = agent.client.post_empty(&path);
+    let acknowledge = acknowledge(agent, &lease);
     match tokio::time::timeout(Duration::from_millis(registered.ack_ms), acknowledge).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return warn!(job = lease.job, "a job was not begun: {error}"),
@@ -59,6 +59,20 @@ pub(super) async fn run(agent: &Agent, slot: u32, lease: Lease, registered: &Reg
             warn!(job, slot, "job {job} was given up, its lease is over: {message}");
         }
         Some(Over::Abandoned) => warn!(job, slot, "job {job} was given up: the server was away for a day"),
+    }
+}
+
+/// Again while the server is away: it may have died after it took our word and before it answered, and then nobody
+/// else gets the job until the lease runs out.
+async fn acknowledge(agent: &Agent, lease: &Lease) -> Result<(), CallError> {
+    let path = lease.path("ack");
+    let mut pause = Pause::new();
+    loop {
+        match agent.client.post_empty(&path).await {
+            Err(error) if error.is_passing() => pause.log_once("the server", &error),
+            answer => return answer,
+        }
+        pause.wait().await;
     }
 }
 
