@@ -9,7 +9,7 @@ use pilotage_engine::ids::{Fence, JobId};
 use pilotage_engine::run::{Rerun, RunEvent};
 use pilotage_server::clock::Clock;
 use pilotage_server::driver::{Driver, NewRun};
-use pilotage_store::{LogPiece, Runner, Store};
+use pilotage_store::{LogPiece, Runner, Store, Transition};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -240,4 +240,53 @@ async fn a_server_that_dies_between_any_two_steps_loses_nothing_and_does_nothing
             "died after step {dies_after}: something was done twice, or not at all"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_done_for_one_machine_holds_up_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::open(directory.path()).await;
+    world.start().await;
+    // Machine 0 comes before run 1 in every list, and nobody can read what it wants.
+    let damaged = Transition {
+        kind: "run",
+        id: 0,
+        version: 0,
+        at: 1,
+        event: "{}",
+        state: "not a run",
+        deadline: Some(1),
+        done: false,
+        effects: &[],
+    };
+    world
+        .store
+        .write(move |c| {
+            Box::pin(async move {
+                let effects = ["not an effect".to_owned()];
+                c.transition(Transition {
+                    effects: &effects,
+                    ..damaged
+                })
+                .await
+                .map(|_| ())
+            })
+        })
+        .await
+        .unwrap();
+    let _ = world.driver.settle().await;
+    let mut c = world.store.read().await.unwrap();
+    assert_eq!(
+        c.open_effects().await.unwrap().len(),
+        1,
+        "only the damaged one is left"
+    );
+    assert!(!c.waiting_jobs(9).await.unwrap().is_empty(), "the run goes on");
+    world.driver.fire_due().await.unwrap();
+    assert_eq!(
+        c.machine("run", 0).await.unwrap().unwrap().deadline,
+        None,
+        "it is not woken for ever"
+    );
+    assert!(world.driver.resume().await.is_ok(), "a server starts with it");
 }

@@ -197,6 +197,13 @@ impl Connection {
         Ok(row.fetch_one(&mut self.inner).await?)
     }
 
+    /// A machine that cannot be woken is not woken again.
+    pub async fn clear_deadline(&mut self, kind: &str, id: i64) -> Result<()> {
+        let statement = sqlx::query("UPDATE machines SET deadline = NULL WHERE kind = $1 AND id = $2");
+        statement.bind(kind).bind(id).execute(&mut self.inner).await?;
+        Ok(())
+    }
+
     /// A machine's events, the oldest first.
     pub async fn machine_events(&mut self, kind: &str, id: i64) -> Result<Vec<MachineEventRow>> {
         let rows = sqlx::query_as(

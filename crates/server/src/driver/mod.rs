@@ -120,7 +120,11 @@ impl Driver {
     pub async fn resume(&self) -> Result<()> {
         self.turn(|mut turn| Box::pin(async move { turn.resume_leases().await }))
             .await?;
-        self.settle().await
+        // What cannot be done now is tried again while the server runs.
+        if let Err(error) = self.settle().await {
+            crate::error::log("not all of what an earlier server left could be done", &error);
+        }
+        Ok(())
     }
 
     /// Performs effects until none is open.
@@ -129,16 +133,34 @@ impl Driver {
         Ok(())
     }
 
-    /// Performs every effect that is open now, in order; gives how many there were.
+    /// Performs every effect that is open now, in order; gives how many of them could be done.
+    ///
+    /// One that cannot be done holds up its own machine, nobody else's. It is an error only where nothing was done.
     pub async fn perform_open(&self) -> Result<usize> {
         let mut open = self.store.read().await?.open_effects().await?;
         // Those take their time, in tasks of their own.
         open.retain(|effect| effect.kind != deployment::DEPLOYMENT);
-        let count = open.len();
+        let (mut done, mut stuck) = (0, None);
         for effect in open {
-            self.perform(effect).await?;
+            let machine = (effect.kind.clone(), effect.id);
+            if stuck.as_ref().is_some_and(|(of, _)| *of == machine) {
+                continue;
+            }
+            match self.perform(effect).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    crate::error::log(
+                        &format!("an effect of {} {} cannot be performed", machine.0, machine.1),
+                        &error,
+                    );
+                    stuck = Some((machine, error));
+                }
+            }
         }
-        Ok(count)
+        match stuck {
+            Some((_, error)) if done == 0 => Err(error),
+            _ => Ok(done),
+        }
     }
 
     /// Performs one effect. What it came to, and that it is done, is one transaction.

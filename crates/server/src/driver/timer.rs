@@ -58,11 +58,16 @@ impl Turn<'_> {
                 DEPLOYMENT => self.wake_deployment(id).await?,
                 RUN => {
                     if let Err(refused) = self.run_event(id, RunEvent::Wake).await? {
-                        tracing::error!(run.id = id, "run {id} cannot be woken: {refused}");
+                        tracing::error!(
+                            run.id = id,
+                            "run {id} cannot be woken, and is not any more: {refused}"
+                        );
+                        self.c.clear_deadline(RUN, id).await?;
                     }
                 }
                 _ => {
                     tracing::error!(machine.kind = %kind, "a machine of an unknown kind, `{kind}`, has a deadline");
+                    self.c.clear_deadline(&kind, id).await?;
                 }
             }
         }

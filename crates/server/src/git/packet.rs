@@ -164,8 +164,12 @@ pub(crate) fn write_line(out: &mut Vec<u8>, data: &[u8]) {
 /// Writes text for the person at the other end, line by line, as `remote: …`.
 pub(crate) fn write_message(out: &mut Vec<u8>, text: &str) {
     for line in text.lines() {
-        // A line of blanks would be cut to nothing by git; the person sees an empty line either way.
-        let line = format!("{line}\n");
+        // File names and messages come from outside: nothing in them moves the cursor at the other end.
+        let mut line: String = line
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect();
+        line.push('\n');
         for part in line.as_bytes().chunks(BAND_BYTES) {
             let mut data = vec![2];
             data.extend_from_slice(part);
@@ -243,7 +247,7 @@ mod tests {
     #[test]
     fn messages_are_cut_to_what_a_band_takes() {
         let mut out = Vec::new();
-        write_message(&mut out, &format!("{}\n\nend", "x".repeat(2000)));
+        write_message(&mut out, &format!("{}\n\nend\u{1b}[1m", "x".repeat(2000)));
         let (mut rest, mut text) = (out.as_slice(), Vec::new());
         while let Ok(Some(Line::Data(data))) = next_line(&mut rest) {
             assert_eq!(data[0], 2);
@@ -252,7 +256,7 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8(text).unwrap(),
-            format!("{}\n\nend\n", "x".repeat(2000))
+            format!("{}\n\nend\u{fffd}[1m\n", "x".repeat(2000))
         );
     }
 }
