@@ -15,6 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Prints `ready URL` when it takes requests. The first start writes an administrator's token to DATA/admin-token.
 #[derive(Args)]
 pub(crate) struct Serve {
+    /// A file of settings (server.yml); what is said here wins over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Everything that the server keeps lies here.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -44,6 +47,14 @@ impl Serve {
 
     fn config(&self) -> CommandResult<Config> {
         let mut config = Config::new(PathBuf::from(".pilotage"));
+        if let Some(file) = &self.config {
+            let name = file.to_string_lossy();
+            let diagnostics = config.apply(&crate::workflows::read(file, &name)?);
+            let text = crate::render::diagnostic::text(&diagnostics, false);
+            if pilotage_workflow::diagnostic::has_errors(&diagnostics) {
+                return Err(CommandError::invalid(format!("{name} cannot be used\n\n{text}")));
+            }
+        }
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
