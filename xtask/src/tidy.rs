@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("trust", &[]),
     ("keep", &[]),
+    ("ui", &[]),
     ("engine", &["workflow", "guard", "api"]),
     ("store", &["engine", "trust", "api"]),
     ("runner", &["workflow", "api", "trust"]),
@@ -21,13 +22,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "store", "engine", "workflow", "trust", "api", "deploy", "guard", "keep",
+            "store", "engine", "workflow", "trust", "api", "deploy", "guard", "keep", "ui",
         ],
     ),
 ];
 
 /// Crates that are pure, and what they must not know.
-const PURE: &[&str] = &["workflow", "guard", "engine", "trust"];
+const PURE: &[&str] = &["workflow", "guard", "engine", "trust", "ui"];
 const IMPURE: &[&str] = &["tokio", "hyper", "sqlx", "reqwest", "axum"];
 
 const FILE_LINES: usize = 800;

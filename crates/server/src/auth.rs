@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a wrong token is held up.
-const GUESS_TIME: Duration = Duration::from_millis(100);
+pub(crate) const GUESS_TIME: Duration = Duration::from_millis(100);
 
 /// The holder of a good token.
 #[derive(Clone, Debug)]

@@ -21,6 +21,7 @@ mod runner;
 mod secrets;
 mod serve;
 mod task;
+mod web;
 mod workflows;
 
 pub use config::{Config, Retention};

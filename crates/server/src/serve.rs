@@ -7,7 +7,7 @@ use crate::driver::Driver;
 use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
 use crate::own_runner::OwnRunner;
-use crate::{event, rest, runner, task};
+use crate::{event, rest, runner, task, web};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -184,6 +184,7 @@ fn router(app: Arc<App>) -> Router {
         .nest(pilotage_api::lease::PREFIX, runner::routes())
         .nest(pilotage_api::rest::PREFIX, rest::routes())
         .merge(git::routes())
+        .merge(web::routes())
         .fallback(|| async { crate::error::AppError::not_found("such page") })
         .method_not_allowed_fallback(|| async {
             crate::error::AppError::new(

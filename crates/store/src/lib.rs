@@ -21,6 +21,7 @@ mod release;
 mod retention;
 mod run;
 mod secret;
+mod session;
 mod setting;
 mod token;
 
@@ -41,6 +42,7 @@ pub use release::Release;
 pub use retention::{Removed, RetentionPolicy};
 pub use run::{Job, Run, RunFilter, Step, Summary};
 pub use secret::{Secret, Variable};
+pub use session::Session;
 pub use token::{NewToken, Token};
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use crate::error::{Result, StoreError};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_deployments.sql"),
+    include_str!("migrations/0003_sessions.sql"),
 ];
 
 /// The newest schema that this program knows.

@@ -52,6 +52,10 @@ async fn create(
         Slug::parse(&body.owner).map_err(bad)?,
         Slug::parse(&body.name).map_err(bad)?,
     );
+    if crate::web::RESERVED.contains(&owner.as_str().to_ascii_lowercase().as_str()) {
+        let detail = format!("the owner `{owner}` is kept for the pages of the server");
+        return Err(AppError::bad_request(detail).advice("take another name"));
+    }
     let branch = body.default_branch.unwrap_or_else(|| "main".to_owned());
     RefName::parse(&format!("refs/heads/{branch}")).map_err(bad)?;
     let (default_branch, actor) = (branch.clone(), who.actor());

@@ -1,0 +1,164 @@
+//! Live pages: one stream of server-sent events a tab, for the topics that its page names.
+//!
+//! The stream is level-triggered: on each change of what stands behind a topic, the page's own fragments are drawn
+//! again, with the viewer's present rights, and those whose text changed are sent. A stream that begins again sends
+//! them all; so nothing is missed whatever was lost, and no history has to be kept. Each patch has a revision that
+//! only rises, over restarts as well, so that a browser never goes back in time.
+
+use super::dashboard;
+use super::page::WebResult;
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::error::AppError;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use pilotage_ui::Fragment;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A comment is sent after so long a silence, so that a lost client is noticed.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Less than the eye minds, and enough that a busy server does not draw a page for each line of a log.
+const TOGETHER: Duration = Duration::from_millis(100);
+const TOPICS_MAX: usize = 8;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/-/events", get(stream))
+}
+
+/// What a page can follow: the word before the first colon says which page, the rest which thing.
+#[derive(Clone, Debug)]
+enum Topic {
+    Dashboard,
+}
+
+impl Topic {
+    fn parse(text: &str) -> Option<Self> {
+        let (word, _rest) = text.split_once(':').unwrap_or((text, ""));
+        match word {
+            "dashboard" => Some(Topic::Dashboard),
+            _ => None,
+        }
+    }
+
+    /// The page's fragments as they are now, for this viewer.
+    async fn fragments(&self, app: &Arc<App>, viewer: &Viewer) -> WebResult<Vec<Fragment>> {
+        match self {
+            Topic::Dashboard => dashboard::fragments(app, viewer).await,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Topics {
+    topics: String,
+}
+
+async fn stream(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Query(Topics { topics }): Query<Topics>,
+) -> WebResult<Response> {
+    let topics: Option<Vec<Topic>> = topics.split(',').take(TOPICS_MAX + 1).map(Topic::parse).collect();
+    let Some(topics) = topics.filter(|topics| topics.len() <= TOPICS_MAX) else {
+        return Err(AppError::bad_request("a topic is not known").into());
+    };
+    let follower = Follower {
+        changes: app.driver.changes(),
+        stopping: app.stopping.clone(),
+        not_before: Instant::now(),
+        sent: HashMap::new(),
+        first: true,
+        viewer,
+        topics,
+        app,
+    };
+    let mut response = Body::from_stream(futures_util::stream::try_unfold(follower, next)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+struct Follower {
+    app: Arc<App>,
+    viewer: Viewer,
+    topics: Vec<Topic>,
+    changes: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    not_before: Instant,
+    /// The last text of each element.
+    sent: HashMap<String, String>,
+    first: bool,
+}
+
+async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, std::io::Error> {
+    loop {
+        if *follower.stopping.borrow() {
+            return Ok(None);
+        }
+        // What comes close together is drawn together.
+        tokio::time::sleep_until(follower.not_before).await;
+        follower.not_before = Instant::now() + TOGETHER;
+        follower.changes.borrow_and_update();
+        // Signed out, or what it followed is gone: the browser asks for the page again and is told there.
+        let Ok(text) = follower.look().await else {
+            return Ok(None);
+        };
+        if !text.is_empty() {
+            return Ok(Some((Bytes::from(text), follower)));
+        }
+        let Follower {
+            changes, stopping, ..
+        } = &mut follower;
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep(SILENCE) => return Ok(Some((Bytes::from_static(b":\n\n"), follower))),
+        }
+    }
+}
+
+impl Follower {
+    async fn look(&mut self) -> WebResult<String> {
+        let mut text = String::new();
+        if std::mem::take(&mut self.first) {
+            // Says at once that the line stands.
+            text.push_str(":\n\n");
+        }
+        for topic in &self.topics {
+            for fragment in topic.fragments(&self.app, &self.viewer).await? {
+                if self.sent.get(&fragment.id) != Some(&fragment.html) {
+                    text.push_str(&patch(&fragment, revision(self.app.now())));
+                    self.sent.insert(fragment.id, fragment.html);
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn patch(fragment: &Fragment, rev: i64) -> String {
+    let data = serde_json::json!({"id": fragment.id, "rev": rev, "html": fragment.html});
+    format!("event: patch\ndata: {data}\n\n")
+}
+
+/// Above every one before it, on this server and on the one before it: milliseconds, or one more than the last.
+fn revision(now: i64) -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let next = |last: i64| Some(now.max(last + 1));
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        .map_or(now, |last| now.max(last + 1))
+}

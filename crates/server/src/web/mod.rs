@@ -1,0 +1,94 @@
+//! The pages: who looks, what they may see, and the view models that `pilotage-ui` draws.
+//!
+//! One file a page. A handler asks the same use cases as the REST interface, and hands on to the same handlers what
+//! changes something; nothing is decided here. No page changes anything on GET; each form carries the session's token.
+
+mod asset;
+mod dashboard;
+mod form;
+mod live;
+mod page;
+mod session;
+mod viewer;
+
+use crate::app::App;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tower_http::compression::CompressionLayer;
+
+/// Owners that cannot be: their paths are pages.
+pub(crate) const RESERVED: &[&str] = &[
+    "-",
+    "api",
+    "audit",
+    "environments",
+    "login",
+    "logout",
+    "me",
+    "queue",
+    "runners",
+    "runs",
+    "search",
+    "settings",
+];
+
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .merge(dashboard::routes())
+        .merge(session::routes())
+        .merge(live::routes())
+        .merge(asset::routes())
+        .layer(axum::middleware::from_fn(guarded))
+        .layer(CompressionLayer::new().gzip(true))
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
+    trusted-types pilotage; require-trusted-types-for 'script'";
+
+/// What holds for each page: nothing changes for a request that another site made, and the browser is told to load
+/// and run nothing but ours.
+async fn guarded(request: Request, next: Next) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && !same_origin(&request) {
+        return (StatusCode::FORBIDDEN, "this request came from another site").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    // What one person may see is kept by nobody else; the way back through the history stays quick.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("private, no-cache"));
+    response
+}
+
+/// By `Sec-Fetch-Site`, which browsers set and pages cannot; by `Origin` where a browser is too old for it. A program
+/// that sends neither is no browser, and has to know the session's token like everybody.
+fn same_origin(request: &Request) -> bool {
+    let text = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("?"))
+    };
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let host = text("host").unwrap_or_default();
+            origin.split_once("://").is_some_and(|(_, rest)| rest == host)
+        }
+        (None, None) => true,
+    }
+}

@@ -1,0 +1,92 @@
+//! Pages as answers, and refusals as pages.
+
+use super::viewer::Viewer;
+use crate::error::AppError;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use maud::Markup;
+use pilotage_store::StoreError;
+use pilotage_ui::page::problem::Problem;
+use pilotage_ui::shell::{Place, ServerTab, Shell, document};
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum WebError {
+    /// Nobody is signed in; the way back, a path of ours.
+    SignIn(String),
+    Refused(AppError),
+}
+
+pub(super) type WebResult<T = Response> = Result<T, WebError>;
+
+impl From<AppError> for WebError {
+    fn from(error: AppError) -> Self {
+        WebError::Refused(error)
+    }
+}
+
+impl From<StoreError> for WebError {
+    fn from(error: StoreError) -> Self {
+        WebError::Refused(error.into())
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        match self {
+            WebError::SignIn(to) if to == "/" => Redirect::to("/login").into_response(),
+            WebError::SignIn(to) => {
+                let query = serde_urlencoded::to_string([("to", to)]).unwrap_or_default();
+                Redirect::to(&format!("/login?{query}")).into_response()
+            }
+            WebError::Refused(error) => {
+                let title = match error.status {
+                    StatusCode::NOT_FOUND => "Page not found",
+                    StatusCode::FORBIDDEN => "Not allowed",
+                    StatusCode::CONFLICT => "Not possible now",
+                    status if status.is_server_error() => "The server failed",
+                    _ => "Refused",
+                };
+                let problem = Problem {
+                    title: title.to_owned(),
+                    detail: sentence(&error.detail),
+                    advice: error.advice.as_deref().map(sentence),
+                    name: None,
+                };
+                let shell = Shell::new(title, Place::Server(ServerTab::Other));
+                let html = document(&shell, &problem.main());
+                (error.status, Html(html)).into_response()
+            }
+        }
+    }
+}
+
+/// A lowercase fragment as a sentence.
+pub(super) fn sentence(fragment: &str) -> String {
+    let mut chars = fragment.chars();
+    let Some(first) = chars.next() else {
+        return String::new();
+    };
+    let end = if fragment.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{end}", first.to_uppercase(), chars.as_str())
+}
+
+/// A page for somebody who signed in.
+pub(super) fn show(viewer: &Viewer, mut shell: Shell, main: &Markup) -> Response {
+    shell.viewer = Some(viewer.shown());
+    shell.theme = viewer.theme;
+    Html(document(&shell, main)).into_response()
+}
+
+/// Where a form leads that did what it should.
+pub(super) fn see_other(path: &str) -> Response {
+    // A path of ours, in characters that a header may hold.
+    match axum::http::HeaderValue::try_from(path) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
+        Err(_) => Redirect::to("/").into_response(),
+    }
+}

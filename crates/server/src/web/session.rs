@@ -1,0 +1,231 @@
+//! Signing in by a token, signing out, and the reader's own page.
+
+use super::form::Form;
+use super::page::{WebResult, see_other, show};
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::auth::GUESS_TIME;
+use crate::error::{AppError, AppResult};
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use pilotage_store::Session;
+use pilotage_trust::token::{self, TokenKind};
+use pilotage_ui::page::{login::Login, me::Me};
+use pilotage_ui::shell::{Place, ServerTab, Shell, Theme, document};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The cookies.
+pub(super) const SESSION: &str = "pilotage_session";
+pub(super) const THEME: &str = "pilotage_theme";
+/// How long a session lasts, in milliseconds: two weeks.
+const SESSION_TIME: i64 = 14 * 24 * 3600 * 1000;
+const AGENT_BYTES_MAX: usize = 200;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/login", get(form).post(sign_in))
+        .route("/logout", post(sign_out))
+        .route("/me", get(me))
+        .route("/me/theme", post(set_theme))
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .find_map(|pair| pair.trim().split_once('=').filter(|(key, _)| *key == name))
+        .map(|(_, value)| value)
+}
+
+#[derive(Deserialize)]
+struct To {
+    #[serde(default)]
+    to: String,
+}
+
+async fn form(Query(To { to }): Query<To>) -> Response {
+    page(StatusCode::OK, to, None)
+}
+
+fn page(status: StatusCode, to: String, refused: Option<String>) -> Response {
+    let login = Login { to, refused };
+    let shell = Shell::new("Sign in", Place::Outside);
+    (status, Html(document(&shell, &login.main()))).into_response()
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    #[serde(default)]
+    to: String,
+    token: String,
+}
+
+/// No session's token stands in this form: there is no session yet. `Sec-Fetch-Site` and `Origin` were looked at.
+async fn sign_in(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    axum::Form(SignIn { to, token }): axum::Form<SignIn>,
+) -> WebResult {
+    let found = app
+        .store
+        .read()
+        .await?
+        .token(&token::hash(token.trim()), app.now())
+        .await?;
+    let Some(found) = found.filter(|token| token.kind == TokenKind::Person.word()) else {
+        tokio::time::sleep(GUESS_TIME).await;
+        let refused = "This token is not known here, or it is over.".to_owned();
+        return Ok(page(StatusCode::UNAUTHORIZED, to, Some(refused)));
+    };
+    let cookie = token::generate(TokenKind::Person).map_err(|error| AppError::internal(&error))?;
+    let agent = headers
+        .get(header::USER_AGENT)
+        .map_or("", |value| value.to_str().unwrap_or_default());
+    let session = Session {
+        hash: token::hash(&cookie),
+        token_id: found.id,
+        agent: agent.chars().take(AGENT_BYTES_MAX).collect(),
+        address: String::new(),
+        created_at: app.now(),
+        seen_at: app.now(),
+        expires_at: app.now() + SESSION_TIME,
+    };
+    let actor = format!("{} (token {})", found.name, found.id);
+    let now = app.now();
+    app.store
+        .write(move |c| {
+            Box::pin(async move {
+                c.add_session(&session).await?;
+                c.add_audit(now, &actor, "session.begin", "", "{}").await
+            })
+        })
+        .await?;
+    let mut response = see_other(local_path(&to));
+    set_cookie(&mut response, &app, SESSION, &cookie, SESSION_TIME / 1000)?;
+    Ok(response)
+}
+
+async fn sign_out(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    _viewer: Viewer,
+    _form: Form<Nothing>,
+) -> WebResult {
+    if let Some(cookie) = cookie(&headers, SESSION) {
+        let hash = token::hash(cookie);
+        app.store
+            .write(move |c| Box::pin(async move { c.delete_session(&hash).await }))
+            .await?;
+    }
+    let mut response = see_other("/login");
+    set_cookie(&mut response, &app, SESSION, "", 0)?;
+    Ok(response)
+}
+
+/// A form without fields of its own.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+async fn me(viewer: Viewer) -> Response {
+    let me = Me {
+        viewer: viewer.shown(),
+        theme: viewer.theme,
+        scopes: viewer
+            .who
+            .scopes
+            .iter()
+            .map(|scope| scope.word().to_owned())
+            .collect(),
+    };
+    show(
+        &viewer,
+        Shell::new("You", Place::Server(ServerTab::Other)),
+        &me.main(),
+    )
+}
+
+#[derive(Deserialize)]
+struct SetTheme {
+    theme: String,
+}
+
+async fn set_theme(State(app): State<Arc<App>>, _viewer: Viewer, Form(set): Form<SetTheme>) -> WebResult {
+    let mut response = see_other("/me");
+    set_cookie(
+        &mut response,
+        &app,
+        THEME,
+        Theme::parse(&set.theme).word(),
+        365 * 24 * 3600,
+    )?;
+    Ok(response)
+}
+
+/// `seconds` 0 takes the cookie away.
+fn set_cookie(response: &mut Response, app: &App, name: &str, value: &str, seconds: i64) -> AppResult<()> {
+    let secure = if app.url.starts_with("https:") {
+        "; Secure"
+    } else {
+        ""
+    };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    let text = HeaderValue::try_from(text).map_err(|error| AppError::internal(&error))?;
+    response.headers_mut().append(header::SET_COOKIE, text);
+    Ok(())
+}
+
+/// The path to go on to: of this server, or the overview. A browser reads `/\\` and `//` as the start of a host.
+fn local_path(to: &str) -> &str {
+    let second = to.chars().nth(1);
+    let ours = to.starts_with('/') && !matches!(second, Some('/' | '\\')) && !to.contains(['\\']);
+    if ours && to.chars().all(|c| c.is_ascii_graphic()) {
+        to
+    } else {
+        "/"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_to_a_path_of_ours_or_to_the_overview() {
+        for (to, expected) in [
+            ("/runs?q=a%20b", "/runs?q=a%20b"),
+            ("/o/n/runs/5#s3:4", "/o/n/runs/5#s3:4"),
+            ("", "/"),
+            ("//evil", "/"),
+            ("/\\evil", "/"),
+            ("/a\\b", "/"),
+            ("/\t/evil", "/"),
+            ("/%09/evil", "/%09/evil"),
+            ("https://evil", "/"),
+            ("javascript:alert(1)", "/"),
+            ("/\r\nset-cookie: a", "/"),
+            ("evil", "/"),
+        ] {
+            assert_eq!(local_path(to), expected, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("a=1; pilotage_session=abc"),
+        );
+        headers.append(header::COOKIE, HeaderValue::from_static("b=2"));
+        assert_eq!(cookie(&headers, SESSION), Some("abc"));
+        assert_eq!(cookie(&headers, "b"), Some("2"));
+        assert_eq!(cookie(&headers, "session"), None);
+    }
+}

@@ -1,0 +1,3 @@
+// What every page loads: each module does nothing where its part of the page is not there.
+import "./time.js";
+import "./live.js";

@@ -1,0 +1,6 @@
+//! One module a page: a view model with public fields, its markup, and the fragments that change while it is open.
+
+pub mod dashboard;
+pub mod login;
+pub mod me;
+pub mod problem;
