@@ -1,0 +1,1 @@
+"""OmniLife's backend: habits, kept day by day."""
