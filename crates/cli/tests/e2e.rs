@@ -23,15 +23,15 @@ jobs:
 fn a_push_runs_and_says_so() {
     let world = World::start();
     let project = world.project(
-        "me/hello",
+        "ana/hello",
         &[(".github/workflows/ci.yml", &SLOW.replace("seq 1 40", "seq 1 3"))],
     );
     let said = project.push("main");
     assert!(said.contains("remote: ◐ ci.yml  push to main"), "{said}");
     assert!(said.contains("pilotage run watch 1"), "{said}");
-    let (watched, status) = world.pilotage(&["run", "watch", "1", "--project", "me/hello"]);
+    let (watched, status) = world.pilotage(&["run", "watch", "1", "--project", "ana/hello"]);
     assert_eq!(status, 0, "{watched}");
-    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "me/hello"]);
+    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "ana/hello"]);
     assert_eq!(lines_of(&log), ["line 1", "line 2", "line 3"]);
 }
 
@@ -39,7 +39,7 @@ fn a_push_runs_and_says_so() {
 fn a_wrong_workflow_is_kept_and_underlined() {
     let world = World::start();
     let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    needs: [biuld]\n    steps: [{run: echo}]\n  build:\n    runs-on: ubuntu-latest\n    steps: [{run: echo}]\n";
-    let project = world.project("me/wrong", &[(".github/workflows/ci.yml", text)]);
+    let project = world.project("ana/wrong", &[(".github/workflows/ci.yml", text)]);
     let said = project.push("main");
     assert!(said.contains("starts nothing"), "{said}");
     assert!(
@@ -54,19 +54,19 @@ fn a_wrong_workflow_is_kept_and_underlined() {
 #[test]
 fn a_killed_server_loses_nothing() {
     let mut world = World::start();
-    let project = world.project("me/slow", &[(".github/workflows/ci.yml", SLOW)]);
+    let project = world.project("ana/slow", &[(".github/workflows/ci.yml", SLOW)]);
     project.push("main");
     for pause in [50, 400, 700] {
         std::thread::sleep(Duration::from_millis(pause));
         world.kill_server();
         world.start_server();
     }
-    let (watched, status) = world.pilotage(&["run", "watch", "1", "--project", "me/slow"]);
+    let (watched, status) = world.pilotage(&["run", "watch", "1", "--project", "ana/slow"]);
     assert_eq!(status, 0, "{watched}");
-    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "me/slow"]);
+    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "ana/slow"]);
     let expected: Vec<String> = (1..=40).map(|i| format!("line {i}")).collect();
     assert_eq!(lines_of(&log), expected, "every line once, in order");
-    let (runs, _) = world.pilotage(&["run", "list", "--json", "--project", "me/slow"]);
+    let (runs, _) = world.pilotage(&["run", "list", "--json", "--project", "ana/slow"]);
     assert_eq!(runs.matches("\"number\"").count(), 1, "one push, one run: {runs}");
 }
 
@@ -94,14 +94,14 @@ jobs:
           echo hunted
 "
     );
-    let project = world.project("me/hunt", &[(".github/workflows/ci.yml", &hunt)]);
+    let project = world.project("ana/hunt", &[(".github/workflows/ci.yml", &hunt)]);
     world.pilotage_with(
-        &["secret", "set", "CANARY", "--project", "me/hunt"],
+        &["secret", "set", "CANARY", "--project", "ana/hunt"],
         Some("canary-4711-secret"),
     );
     project.push("main");
-    let (watched, _) = world.pilotage(&["run", "watch", "1", "--project", "me/hunt"]);
-    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "me/hunt"]);
+    let (watched, _) = world.pilotage(&["run", "watch", "1", "--project", "ana/hunt"]);
+    let (log, _) = world.pilotage(&["run", "view", "1", "--log", "--project", "ana/hunt"]);
     assert!(log.contains("hunted"), "{watched}\n{log}");
     for name in ["admin-token", "master.key", "runner-token"] {
         let secret = std::fs::read_to_string(world.data.join(name)).unwrap();

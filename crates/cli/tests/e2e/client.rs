@@ -27,9 +27,9 @@ jobs:
 #[test]
 fn a_red_run_is_looked_at_downloaded_and_run_again() {
     let world = World::start();
-    let project = world.project("me/red", &[(".github/workflows/ci.yml", RED)]);
+    let project = world.project("ana/red", &[(".github/workflows/ci.yml", RED)]);
     project.push("main");
-    let ask = |arguments: &[&str]| world.pilotage(&[arguments, &["--project", "me/red"]].concat());
+    let ask = |arguments: &[&str]| world.pilotage(&[arguments, &["--project", "ana/red"]].concat());
 
     let (watched, status) = ask(&["run", "watch", "1"]);
     assert_eq!(status, 1, "{watched}");
@@ -71,8 +71,8 @@ fn a_red_run_is_looked_at_downloaded_and_run_again() {
 #[test]
 fn values_are_set_from_the_standard_input_and_secrets_never_shown() {
     let world = World::start();
-    world.project("me/values", &[("a", "")]);
-    let project = ["--project", "me/values"];
+    world.project("ana/values", &[("a", "")]);
+    let project = ["--project", "ana/values"];
     let ask = |arguments: &[&str], input: Option<&str>| {
         let (said, status) = world.pilotage_with(&[arguments, &project].concat(), input);
         assert_eq!(status, 0, "{arguments:?}: {said}");
@@ -95,7 +95,7 @@ fn values_are_set_from_the_standard_input_and_secrets_never_shown() {
 #[test]
 fn exit_codes_say_whose_fault_it_is() {
     let world = World::start();
-    world.project("me/codes", &[("a", "")]);
+    world.project("ana/codes", &[("a", "")]);
     let check = |arguments: &[&str], variables: &[(&str, &str)], code: i32, text: &str| {
         let mut command = world.command(arguments);
         let output = command.envs(variables.iter().copied()).output().expect("it runs");
@@ -106,7 +106,7 @@ fn exit_codes_say_whose_fault_it_is() {
     check(&["run", "view", "99"], &[], 2, "✕ not found: ");
     check(&["run", "view"], &[], 2, "Usage:");
     check(&["project", "view", "me"], &[], 2, "hint: write OWNER/NAME");
-    check(&["project", "create", "me/codes"], &[], 1, "✕ refused: ");
+    check(&["project", "create", "ana/codes"], &[], 1, "✕ refused: ");
     check(&["secret", "list"], &[], 3, "hint: give --project OWNER/NAME");
     check(&["run", "list"], &[("PILOTAGE_TOKEN", "wrong")], 3, "✕ refused: ");
     check(
@@ -128,7 +128,7 @@ fn exit_codes_say_whose_fault_it_is() {
         "is no address of a server",
     );
     check(
-        &["deploy", "staging", "--project", "me/codes"],
+        &["deploy", "staging", "--project", "ana/codes"],
         &[],
         2,
         "✕ not found: ",
@@ -148,7 +148,7 @@ jobs:
 #[test]
 fn a_watcher_sees_each_line_once_though_the_server_dies() {
     let mut world = World::start();
-    let project = world.project("me/talks", &[(".github/workflows/ci.yml", TALKS)]);
+    let project = world.project("ana/talks", &[(".github/workflows/ci.yml", TALKS)]);
     project.push("main");
     let mut watcher = world
         .command(&["run", "watch", "1", "--json"])

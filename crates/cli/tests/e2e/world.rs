@@ -1,15 +1,17 @@
 //! A server of the real binary in a folder of its own, and what people use beside it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub(crate) struct World {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     pub(crate) data: PathBuf,
     server: Child,
-    url: String,
+    pub(crate) url: String,
     listen: String,
+    leash: Child,
 }
 
 pub(crate) struct Project {
@@ -22,8 +24,10 @@ impl World {
         let folder = tempfile::Builder::new()
             .prefix("pilotage-e2e-")
             .tempdir()
-            .unwrap();
-        let data = folder.path().join("data");
+            .unwrap()
+            .keep();
+        let leash = leash(&folder);
+        let data = folder.join("data");
         let (server, url) = serve(&data, "127.0.0.1:0");
         let listen = url.rsplit('/').next().unwrap().replace("localhost", "127.0.0.1");
         Self {
@@ -32,6 +36,7 @@ impl World {
             server,
             url,
             listen,
+            leash,
         }
     }
 
@@ -44,7 +49,7 @@ impl World {
         (self.server, self.url) = serve(&self.data, &self.listen);
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         std::fs::read_to_string(self.data.join("admin-token"))
             .unwrap()
             .trim()
@@ -63,7 +68,7 @@ impl World {
             .args(arguments)
             .env("PILOTAGE_URL", &self.url)
             .env("PILOTAGE_TOKEN", self.token())
-            .current_dir(self.folder.path());
+            .current_dir(&self.folder);
         command
     }
 
@@ -88,33 +93,19 @@ impl World {
 
     /// A file beside the checkouts.
     pub(crate) fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(path)).unwrap()
+        std::fs::read_to_string(self.folder.join(path)).unwrap()
     }
 
     /// A project on the server, and a checkout with these files committed.
-    pub(crate) fn project(&self, name: &str, files: &[(&str, &str)]) -> Project {
+    pub(crate) fn project(&self, name: &str, files: &[(&str, impl AsRef<str>)]) -> Project {
         let (said, status) = self.pilotage(&["project", "create", name]);
         assert_eq!(status, 0, "{said}");
-        let folder = self.folder.path().join(name.replace('/', "-"));
-        for (path, text) in files {
-            let path = folder.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
+        let folder = self.folder.join(name.replace('/', "-"));
+        std::fs::create_dir_all(&folder).unwrap();
         let remote = format!("http://me:{}@{}/{name}.git", self.token(), self.listen);
         let project = Project { folder, remote };
         project.git(&["init", "--quiet", "--initial-branch", "main"]);
-        project.git(&["add", "."]);
-        project.git(&[
-            "-c",
-            "user.name=Ana",
-            "-c",
-            "user.email=ana@localhost",
-            "commit",
-            "--quiet",
-            "-m",
-            "first",
-        ]);
+        project.commit("Ana", "first", files);
         project
     }
 }
@@ -123,23 +114,64 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        // What it started goes with it: everything that names this folder on its command line.
-        for pid in processes_of(self.folder.path()) {
-            let _ = Command::new("kill")
-                .args(["-9", &pid.to_string()])
-                .stderr(Stdio::null())
-                .status();
-        }
+        drop(self.leash.stdin.take());
+        let _ = self.leash.wait();
     }
 }
 
+/// Waits until this process lets go of its input, even by being killed, and then ends all that belongs to the folder:
+/// what names it on its command line, what works in it, and the folder itself.
+fn leash(folder: &Path) -> Child {
+    let script = r#"
+        cat
+        for process in /proc/[0-9]*; do
+            pid=${process#/proc/}
+            [ "$pid" != $$ ] || continue
+            case "$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) $(readlink "$process/cwd")" in
+                *"$1"*) kill -9 "$pid" 2>/dev/null ;;
+            esac
+        done
+        rm -rf -- "$1" || { sleep 0.2; rm -rf -- "$1"; }"#;
+    Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(folder)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 impl Project {
+    /// These files as they are now, by this author.
+    pub(crate) fn commit(&self, author: &str, message: &str, files: &[(&str, impl AsRef<str>)]) {
+        for (path, text) in files {
+            let path = self.folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text.as_ref()).unwrap();
+        }
+        self.git(&["add", "."]);
+        let who = [&format!("user.name={author}"), "user.email=ana@localhost"];
+        self.git(&[
+            "-c",
+            who[0],
+            "-c",
+            who[1],
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            message,
+        ]);
+    }
+
     /// What the push said.
     pub(crate) fn push(&self, branch: &str) -> String {
         self.git(&["push", &self.remote, &format!("HEAD:refs/heads/{branch}")])
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(arguments)
             .current_dir(&self.folder)
@@ -178,15 +210,4 @@ fn serve(data: &Path, listen: &str) -> (Child, String) {
         .strip_prefix("ready ")
         .unwrap_or_else(|| panic!("the server did not start: {line}"));
     (server, url.to_owned())
-}
-
-fn processes_of(folder: &Path) -> Vec<u32> {
-    let folder = folder.to_string_lossy().into_owned();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| {
-        std::fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|c| String::from_utf8_lossy(&c).contains(&folder))
-    })
-    .collect()
 }

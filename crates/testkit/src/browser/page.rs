@@ -314,6 +314,13 @@ impl Page {
         self.eval("location.pathname + location.search + location.hash")
     }
 
+    /// The document as the server sent it, before scripts changed it.
+    #[track_caller]
+    pub fn source(&self) -> String {
+        let last = self.events.seen().loaded.last().cloned().unwrap_or_default();
+        text(&self.call("Network.getResponseBody", json!({ "requestId": last }))["body"])
+    }
+
     pub fn set_cookie(&self, url: &str, name: &str, value: &str) {
         self.call(
             "Network.setCookie",
