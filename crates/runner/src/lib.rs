@@ -7,6 +7,7 @@ mod base64;
 pub mod builtin;
 pub mod command;
 mod contexts;
+mod coverage;
 pub mod event;
 pub mod files;
 pub mod glob;

@@ -2,5 +2,6 @@
 
 pub mod audit;
 pub mod mask;
+pub mod scan;
 pub mod seal;
 pub mod token;

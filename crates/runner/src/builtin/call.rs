@@ -178,15 +178,29 @@ impl Call<'_> {
     /// A warning in the log and among the annotations.
     pub(crate) async fn warn(&mut self, message: &str) -> Result<(), ActionError> {
         self.log.line(&format!("##[warning]{message}"));
+        self.annotate(AnnotationLevel::Warning, message, "", None, None)
+            .await
+    }
+
+    /// A note beside the run, at a place in a file where it has one. An empty title is none.
+    pub(crate) async fn annotate(
+        &mut self,
+        level: AnnotationLevel,
+        message: &str,
+        title: &str,
+        file: Option<&str>,
+        line: Option<u32>,
+    ) -> Result<(), ActionError> {
         self.log.flush().await?;
-        let message = self.job.log.masker().mask_str(message).into_owned();
+        let masker = self.job.log.masker();
+        let masked = |text: &str| masker.mask_str(text).into_owned();
         let annotation = Annotation {
             step: self.log.step(),
-            level: AnnotationLevel::Warning,
-            message,
-            title: None,
-            file: None,
-            line: None,
+            level,
+            message: masked(message),
+            title: Some(masked(title)).filter(|title| !title.is_empty()),
+            file: file.map(masked),
+            line,
             column: None,
             end_line: None,
             end_column: None,

@@ -7,8 +7,11 @@ mod artifact;
 mod cache;
 mod call;
 mod checkout;
+mod coverage_gate;
 mod deploy;
 mod download_artifact;
+mod report;
+mod scan_gate;
 mod setup_node;
 mod setup_python;
 mod upload_artifact;
@@ -90,6 +93,8 @@ pub const TABLE: &[&BuiltIn] = &[
     &deploy::DEPLOY,
     &deploy::ROLLBACK,
     &deploy::VERIFY,
+    &scan_gate::SCAN_GATE,
+    &coverage_gate::COVERAGE_GATE,
 ];
 
 /// The table, for those who check workflows without running them.

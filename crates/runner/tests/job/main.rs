@@ -2,6 +2,7 @@
 
 mod actions;
 mod built_in;
+mod gates;
 mod platform;
 mod steps;
 mod world;
