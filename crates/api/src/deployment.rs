@@ -115,6 +115,30 @@ pub struct DeploymentDetail {
     pub services: Vec<DeployedService>,
     /// Its history, the oldest first.
     pub moments: Vec<Moment>,
+    /// Who was told of it, and of its job's waiting, by `notify` of `pilotage.yml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<Notification>,
+}
+
+/// A message on its way to a channel. Of its address, only the host is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// `slack`, `webhook` or `pagerduty`.
+    pub channel: String,
+    /// Empty before its first try.
+    pub host: String,
+    /// What it tells: `live`, `rolled-back`, `aborted`, `needs-attention` or `waiting`.
+    pub event: String,
+    /// `pending`, `told` or `given-up`.
+    pub state: String,
+    /// When it came to its state, or was last tried.
+    pub at: i64,
+    pub tries: u32,
+    /// When it is tried next; none once it was told or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<i64>,
+    /// How the last try failed: `refused: 404 no_service`; empty where none has.
+    pub error: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use crate::driver::Driver;
 use crate::driver::deployment::Live;
 use crate::error::{AppError, AppResult};
 use crate::git::Repositories;
+use crate::outgoing::Outgoing;
 use pilotage_deploy::Local;
 use pilotage_store::{Project, Store};
 use pilotage_trust::seal::KeyRing;
@@ -29,6 +30,10 @@ pub(crate) struct App {
     /// Where people and programs reach the server: `http://localhost:7070`, without a slash at the end.
     pub url: String,
     pub data: PathBuf,
+    /// The way to addresses that people have chosen.
+    pub outgoing: Outgoing,
+    /// Where PagerDuty takes events.
+    pub pagerduty: String,
     pub started_at: i64,
     /// When each runner was last heard of. Shown to people; nothing is decided by it.
     pub seen: Mutex<HashMap<i64, i64>>,

@@ -1,5 +1,6 @@
 //! What a server is started with: `server.yml`, and what the command line says over it.
 
+use crate::outgoing::{Allowed, Target};
 use pilotage_workflow::diagnostic::Diagnostic;
 use pilotage_workflow::parse::closest;
 use pilotage_workflow::source::{Source, Span};
@@ -18,6 +19,7 @@ pub struct Config {
     /// Slots of the runner that the server starts for itself; 0 for no runner.
     pub runner_slots: u32,
     pub retention: Retention,
+    pub outgoing: OutgoingConfig,
     /// The program whose `keep` and `proxy` are run: `pilotage` itself.
     pub exe: PathBuf,
 }
@@ -31,6 +33,24 @@ pub struct Retention {
     pub cache_days: u32,
     /// All caches of a project together, in bytes; the longest unused go first.
     pub cache_bytes_max: u64,
+}
+
+/// Where the server itself sends what people are told.
+#[derive(Clone, Debug)]
+pub struct OutgoingConfig {
+    /// What may be called besides the public internet.
+    pub allow: Vec<Allowed>,
+    /// Where PagerDuty takes events.
+    pub pagerduty: String,
+}
+
+impl Default for OutgoingConfig {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            pagerduty: "https://events.pagerduty.com/v2/enqueue".to_owned(),
+        }
+    }
 }
 
 impl Default for Retention {
@@ -54,6 +74,7 @@ impl Config {
             url: None,
             runner_slots: 2,
             retention: Retention::default(),
+            outgoing: OutgoingConfig::default(),
             exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("pilotage")),
         }
     }
@@ -67,6 +88,7 @@ impl Config {
     /// url: https://ci.example.com
     /// runner: {slots: 2}
     /// retention: {runs: 90d, caches: 7d, cache-size: 10GiB}
+    /// outgoing: {allow: [10.1.0.0/16, hooks.internal], pagerduty: https://events.eu.pagerduty.com/v2/enqueue}
     /// ```
     pub fn apply(&mut self, source: &Arc<Source>) -> Vec<Diagnostic> {
         let (root, diagnostics) = yaml::parse(source);
@@ -74,7 +96,7 @@ impl Config {
         if let Some(root) = root {
             reader.map(
                 &root,
-                &["listen", "url", "runner", "retention"],
+                &["listen", "url", "runner", "retention", "outgoing"],
                 |reader, key, value| match key {
                     "listen" => reader.set(
                         value,
@@ -96,6 +118,7 @@ impl Config {
                             &mut self.runner_slots,
                         );
                     }),
+                    "outgoing" => reader.outgoing(value, &mut self.outgoing),
                     _ => reader.retention(value, &mut self.retention),
                 },
             );
@@ -108,6 +131,11 @@ fn url(text: &str) -> Option<Option<String>> {
     let plain = text.starts_with("http://") || text.starts_with("https://");
     let plain = plain && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     plain.then(|| Some(text.trim_end_matches('/').to_owned()))
+}
+
+/// An address that can be called, as it is written.
+fn endpoint(text: &str) -> Option<String> {
+    Target::parse(text).ok().map(|_| text.to_owned())
 }
 
 fn slots(text: &str) -> Option<u32> {
@@ -171,6 +199,38 @@ impl Reader<'_> {
                 ),
             },
         );
+    }
+
+    fn outgoing(&mut self, node: &Node, outgoing: &mut OutgoingConfig) {
+        self.map(node, &["allow", "pagerduty"], |reader, key, value| {
+            match (key, value.items()) {
+                ("allow", Some(items)) => {
+                    outgoing.allow.clear();
+                    for item in items {
+                        let expected = "a network such as `10.1.0.0/16`, an address, or the name of a host";
+                        let mut allowed = None;
+                        reader.set(
+                            item,
+                            expected,
+                            |text| Allowed::parse(text).map(Some),
+                            &mut allowed,
+                        );
+                        outgoing.allow.extend(allowed);
+                    }
+                }
+                ("allow", None) if value.is_null() => {}
+                ("allow", None) => {
+                    let message = format!("{} is not expected here, but a list", value.noun());
+                    reader.error("S0102", value.span, message, None);
+                }
+                _ => reader.set(
+                    value,
+                    "an address such as `https://events.eu.pagerduty.com/v2/enqueue`",
+                    endpoint,
+                    &mut outgoing.pagerduty,
+                ),
+            }
+        });
     }
 
     /// Gives each known key of a map to `take`; the others are errors.
@@ -251,6 +311,14 @@ mod tests {
             (7, 1 << 30)
         );
         assert_eq!(check("").1, Vec::<String>::new());
+        let (config, faults) = check(
+            "outgoing: {allow: [127.0.0.1/32, 'fd00::/8', hooks.internal], pagerduty: 'http://127.0.0.1:1/x'}\n",
+        );
+        assert_eq!(faults, Vec::<String>::new());
+        let allowed =
+            ["127.0.0.1/32", "fd00::/8", "hooks.internal"].map(|text| Allowed::parse(text).unwrap());
+        assert_eq!(config.outgoing.allow, allowed);
+        assert_eq!(config.outgoing.pagerduty, "http://127.0.0.1:1/x");
     }
 
     #[test]
@@ -264,6 +332,22 @@ mod tests {
                 "3:9 S0102 a number is not expected here, but a map",
                 "5:9 S0103 this is not a number of days such as `90d`",
             ]
+        );
+        let (_, faults) =
+            check("outgoing:\n  alow: []\n  allow: [10.0.0.0/33, '*.x', 10.1]\n  pagerduty: ftp://x\n");
+        assert_eq!(
+            faults,
+            [
+                "2:3 S0101 there is no key `alow` here",
+                "3:11 S0103 this is not a network such as `10.1.0.0/16`, an address, or the name of a host",
+                "3:24 S0103 this is not a network such as `10.1.0.0/16`, an address, or the name of a host",
+                "3:31 S0103 this is not a network such as `10.1.0.0/16`, an address, or the name of a host",
+                "4:14 S0103 this is not an address such as `https://events.eu.pagerduty.com/v2/enqueue`",
+            ]
+        );
+        assert_eq!(
+            check("outgoing: {allow: all}\n").1,
+            ["1:19 S0102 a text is not expected here, but a list"]
         );
     }
 }

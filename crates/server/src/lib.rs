@@ -14,6 +14,8 @@ mod error;
 mod event;
 mod git;
 mod name;
+mod notification;
+mod outgoing;
 mod own_runner;
 mod render;
 mod rest;
@@ -24,5 +26,6 @@ mod task;
 mod web;
 mod workflows;
 
-pub use config::{Config, Retention};
+pub use config::{Config, OutgoingConfig, Retention};
+pub use outgoing::Allowed;
 pub use serve::{ServeError, Server, serve, serve_with_clock};

@@ -6,8 +6,9 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
+use crate::outgoing::Outgoing;
 use crate::own_runner::OwnRunner;
-use crate::{event, rest, runner, task, web};
+use crate::{event, notification, rest, runner, task, web};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -108,6 +109,8 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
         data: config.data.clone(),
+        outgoing: Outgoing::new(config.outgoing.allow),
+        pagerduty: config.outgoing.pagerduty,
         store,
         driver,
         clock,
@@ -131,6 +134,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     tasks.spawn(Performer::new(Arc::clone(&app)).run());
     tasks.spawn(deployment::watch(Arc::clone(&app)));
     tasks.spawn(deployment::supervise(Arc::clone(&app)));
+    tasks.spawn(notification::send(Arc::clone(&app)));
     tasks.spawn(task::retain(Arc::clone(&app), config.retention));
     if config.runner_slots > 0 {
         let token = runner_token(&app, &config.data.join("runner-token")).await?;

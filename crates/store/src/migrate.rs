@@ -8,6 +8,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_deployments.sql"),
     include_str!("migrations/0003_sessions.sql"),
+    include_str!("migrations/0004_notifications.sql"),
 ];
 
 /// The newest schema that this program knows.

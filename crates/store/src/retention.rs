@@ -67,6 +67,7 @@ impl Store {
             .write(move |c| {
                 Box::pin(async move {
                     c.delete_old_events(now - policy.run_age_ms).await?;
+                    c.delete_old_notices(now - policy.run_age_ms).await?;
                     Ok((
                         c.delete_old_artifacts(now).await?,
                         c.delete_old_caches(&policy, now).await?,

@@ -7,6 +7,7 @@ mod defaults;
 mod environment;
 mod init;
 mod model;
+mod notify;
 mod parse;
 mod plan;
 mod reader;
@@ -15,11 +16,11 @@ mod unit;
 mod verify;
 
 pub use init::init;
-pub use model::{Delivery, Environment, Notification, Notify, Service, Settings};
+pub use model::{Delivery, Environment, Service, Settings};
 pub use parse::parse;
 pub use plan::{
-    ArtifactSource, Before, Canary, Check, EnvironmentPlan, GuardPlan, HealthPlan, ServicePlan, StopPlan,
-    Strategy, Undecided, plan,
+    ArtifactSource, Before, Canary, Channel, Check, EnvironmentPlan, GuardPlan, HealthPlan, Occasion, Route,
+    ServicePlan, StopPlan, Strategy, Undecided, plan,
 };
 
 /// Where the file stands in a project.

@@ -240,6 +240,7 @@ mod tests {
             },
             verify: Vec::new(),
             keep: 5,
+            notify: Vec::new(),
         }
     }
 

@@ -4,11 +4,13 @@ use super::App;
 use super::releases::{self, Origin, short};
 use crate::driver::deployment::{self, NewDeployment, url_of};
 use crate::error::{AppError, AppResult};
-use pilotage_api::deployment::{self as wire, Counts, DeployedService, DeploymentDetail, Moment};
+use pilotage_api::deployment::{
+    self as wire, Counts, DeployedService, DeploymentDetail, Moment, Notification,
+};
 use pilotage_api::proxy::ServiceStatus;
 use pilotage_engine::deployment::{DeploymentEvent, DeploymentView, Kind, ServiceView};
 use pilotage_guard::Evidence;
-use pilotage_store::{Connection, Deployment as Row, Project, Release, RunFilter};
+use pilotage_store::{Connection, Deployment as Row, Project, Release, RunFilter, ToldRow};
 
 /// Who asks, in whose name, and from which job.
 #[derive(Clone, Debug)]
@@ -356,6 +358,8 @@ pub(crate) async fn line(c: &mut Connection, row: Row) -> AppResult<wire::Deploy
 pub(crate) async fn detail(app: &App, row: Row) -> AppResult<DeploymentDetail> {
     let mut c = app.store.read().await?;
     let machine = deployment::load(&mut c, row.id).await?;
+    let told = c.told_of_deployment(row.id, row.run_id, &row.environment).await?;
+    let notifications = told.into_iter().map(notification).collect();
     let deployment = line(&mut c, row).await?;
     drop(c);
     let Some(view) = machine.map(|machine| machine.view()) else {
@@ -365,6 +369,7 @@ pub(crate) async fn detail(app: &App, row: Row) -> AppResult<DeploymentDetail> {
             until: None,
             services: Vec::new(),
             moments: Vec::new(),
+            notifications,
         });
     };
     let services = view
@@ -386,7 +391,21 @@ pub(crate) async fn detail(app: &App, row: Row) -> AppResult<DeploymentDetail> {
         until: view.until.map(|at| at.0),
         services,
         moments,
+        notifications,
     })
+}
+
+fn notification(row: ToldRow) -> Notification {
+    Notification {
+        channel: row.channel,
+        host: row.host,
+        event: row.event,
+        state: row.state,
+        at: row.at,
+        tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
+        next_at: row.next_at,
+        error: row.error,
+    }
 }
 
 fn deployed(app: &App, view: &DeploymentView, service: &ServiceView) -> DeployedService {

@@ -87,8 +87,11 @@ impl Turn<'_> {
         self.c
             .set_wait(job, status, reason, decision.again_at.map(|at| at.0))
             .await?;
-        if status == "waiting" && reason == wait.reason {
-            return Ok(());
+        if status == "waiting" {
+            if reason == wait.reason {
+                return Ok(());
+            }
+            self.note_wait(&wait, &run, reason).await?;
         }
         let event = RunEvent::EnvironmentAnswer {
             job: JobId(job),

@@ -15,6 +15,7 @@ mod run;
 mod timer;
 
 pub use lease::{Offer, engine_runner};
+pub(crate) use run::to_text;
 pub use run::{NewRun, Refused};
 
 use crate::clock::Clock;

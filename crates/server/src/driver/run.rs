@@ -189,7 +189,7 @@ impl super::Driver {
     }
 }
 
-pub(super) fn to_text<T: serde::Serialize>(value: &T) -> Result<String> {
+pub(crate) fn to_text<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|_| StoreError::Damaged {
         what: "a value that has no JSON".to_owned(),
     })

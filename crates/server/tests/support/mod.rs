@@ -30,10 +30,17 @@ pub struct World {
     pub client: Client,
     pub admin: String,
     pub url: String,
+    /// What the test wants other than usual.
+    pub configure: Box<dyn Fn(&mut Config) + Send + Sync>,
 }
 
 impl World {
     pub async fn new() -> Self {
+        Self::configured(|_| {}).await
+    }
+
+    /// Whose servers are configured by `configure`, after everything else.
+    pub async fn configured(configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().expect("a directory");
@@ -46,6 +53,7 @@ impl World {
             client,
             admin: String::new(),
             url: String::new(),
+            configure: Box::new(configure),
         };
         world.start().await;
         world
@@ -65,6 +73,7 @@ impl World {
         config.listen = ([127, 0, 0, 1], 0).into();
         config.runner_slots = 0;
         config.exe = target_exe();
+        (self.configure)(&mut config);
         drop(self.server.take());
         // A dropped server's writer lets go of the lock with the last task of it.
         let server = serve_with_clock(config, Arc::clone(&self.clock))

@@ -1,6 +1,6 @@
 //! The typed model of `pilotage.yml`: what was written, level by level, without defaults.
 
-use super::plan::{ArtifactSource, Before, Check, Strategy, Undecided};
+use super::plan::{ArtifactSource, Before, Check, Route, Strategy, Undecided};
 use crate::source::{Source, Span, Spanned};
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Delivery {
     pub settings: Settings,
     pub services: IndexMap<String, Service>,
     pub environments: IndexMap<String, Environment>,
-    pub notify: Vec<Notification>,
+    pub notify: Vec<Route>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,24 +83,6 @@ pub struct Guard {
     pub watch_ms: Option<u64>,
     pub false_alarms: Option<f64>,
     pub undecided: Option<Undecided>,
-}
-
-/// Who is told what.
-#[derive(Clone, Debug)]
-pub struct Notification {
-    pub span: Span,
-    pub to: Notify,
-    /// `live`, `rolled-back` … ; all of them where none is named.
-    pub on: Vec<String>,
-}
-
-/// A channel with its address, which may be a template.
-#[derive(Clone, Debug)]
-pub enum Notify {
-    Slack(String),
-    Email(String),
-    PagerDuty(String),
-    Webhook(String),
 }
 
 impl Settings {

@@ -1,8 +1,8 @@
 //! The root of `pilotage.yml`, and the checks across its parts.
 
-use super::model::{Delivery, Environment, Notification, Notify, Settings};
+use super::model::{Delivery, Environment, Settings};
 use super::reader::Reader;
-use super::{defaults, environment, service, verify};
+use super::{defaults, environment, notify, service, verify};
 use crate::diagnostic::Diagnostic;
 use crate::parse::closest;
 use crate::source::{Source, Span};
@@ -23,14 +23,6 @@ const KEYS: &[&str] = &[
     "stop",
     "memory",
     "env",
-];
-const EVENTS: &[&str] = &[
-    "live",
-    "rolled-back",
-    "waiting",
-    "aborted",
-    "failed",
-    "needs-attention",
 ];
 
 /// Reads a `pilotage.yml`. The model may be used only if no diagnostic is an error.
@@ -78,14 +70,7 @@ pub fn parse(source: &Arc<Source>) -> (Option<Delivery>, Vec<Diagnostic>) {
                         .insert(environment.name.value.clone(), environment);
                 }
             }
-            "notify" => {
-                let message = "`notify` is read, and not sent yet";
-                let warning = Diagnostic::warning("P0110", source, field.span, message);
-                reader
-                    .diagnostics
-                    .push(warning.help("`pilotage deployment watch` and the audit log tell it today"));
-                delivery.notify = notify(&mut reader, field.value);
-            }
+            "notify" => delivery.notify = notify::routes(&mut reader, field.value),
             "verify" => {}
             _ => service::setting(&mut reader, field, &mut delivery.settings),
         }
@@ -200,59 +185,4 @@ fn places(
         }
         taken.push((url.value.clone(), path, name));
     }
-}
-
-fn notify(reader: &mut Reader<'_>, node: &Node) -> Vec<Notification> {
-    let Some(items) = node.items() else {
-        if !node.is_null() {
-            reader.unexpected(node, "a list");
-        }
-        return Vec::new();
-    };
-    let mut all = Vec::new();
-    for item in items {
-        let mut to = None;
-        let mut on = Vec::new();
-        for field in reader.fields(
-            item,
-            &["slack", "email", "pagerduty", "webhook", "on"],
-            "a notification",
-        ) {
-            if field.key == "on" {
-                on = events(reader, field.value);
-                continue;
-            }
-            let address = reader.template(field.value);
-            to = address.map(|a| match field.key {
-                "slack" => Notify::Slack(a),
-                "email" => Notify::Email(a),
-                "pagerduty" => Notify::PagerDuty(a),
-                _ => Notify::Webhook(a),
-            });
-        }
-        let span = reader.head(item);
-        match to {
-            Some(to) => all.push(Notification { span, to, on }),
-            None if item.entries().is_some_and(|e| e.len() <= 1) => {
-                reader.error(
-                    "P0102",
-                    span,
-                    "a notification needs `slack`, `email`, `pagerduty` or `webhook`",
-                );
-            }
-            None => {}
-        }
-    }
-    all
-}
-
-fn events(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
-    let names = service::names(reader, node);
-    for name in names.iter().filter(|n| !EVENTS.contains(&n.value.as_str())) {
-        let help = closest(&name.value, EVENTS.iter().copied()).map(|e| format!("did you mean `{e}`?"));
-        let message = format!("there is no event `{}`", name.value);
-        reader.error("P0103", name.span, message).help =
-            help.or_else(|| Some(format!("known: {}", EVENTS.join(", "))));
-    }
-    names.into_iter().map(|n| n.value).collect()
 }

@@ -18,6 +18,9 @@ pub struct EnvironmentPlan {
     pub verify: Vec<Check>,
     /// How many releases stay ready for a rollback.
     pub keep: u32,
+    /// Who is told of its deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Route>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,6 +147,75 @@ pub struct Check {
     pub within_ms: u64,
 }
 
+/// One way from what happens to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    pub channel: Channel,
+    /// Where the channel sends it: a URL, or a PagerDuty key. A template, as in `env`.
+    pub address: String,
+    /// What a webhook's messages are signed with. A template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Of everything where nothing is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<Occasion>,
+}
+
+impl Route {
+    /// Whether it takes what happened.
+    #[must_use]
+    pub fn takes(&self, occasion: Occasion) -> bool {
+        self.on.is_empty() || self.on.contains(&occasion)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    Slack,
+    PagerDuty,
+    Webhook,
+}
+
+/// What people may want to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occasion {
+    /// Something waits for its environment: mostly for a person.
+    Waiting,
+    Live,
+    RolledBack,
+    Aborted,
+    NeedsAttention,
+}
+
+impl Occasion {
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("live", Self::Live),
+        ("rolled-back", Self::RolledBack),
+        ("aborted", Self::Aborted),
+        ("needs-attention", Self::NeedsAttention),
+        ("waiting", Self::Waiting),
+    ];
+
+    /// The word for it in `pilotage.yml`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, occasion)| *occasion == self)
+            .map_or("", |(word, _)| word)
+    }
+
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, occasion)| *occasion)
+    }
+}
+
 /// Resolves one environment; none where the file has no environment of that name.
 #[must_use]
 pub fn plan(delivery: &Delivery, environment: &str) -> Option<EnvironmentPlan> {
@@ -162,6 +234,7 @@ pub fn plan(delivery: &Delivery, environment: &str) -> Option<EnvironmentPlan> {
         guard: defaults::guard(&settings.guard),
         verify: here.verify.clone().unwrap_or_default(),
         keep: settings.keep.unwrap_or(defaults::KEEP),
+        notify: delivery.notify.clone(),
     })
 }
 

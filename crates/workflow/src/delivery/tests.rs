@@ -99,7 +99,7 @@ environments:
       backend: {url: 'http://127.0.0.1:8001', replicas: 1, env: {REGION: us}, stop: {signal: INT}}
 notify:
   - {slack: '${{ secrets.HOOK }}', on: [live, rolled-back]}
-  - {email: a@b.c}
+  - {webhook: 'https://example.org/x', secret: '${{ secrets.SIGN }}'}
 ";
 
 #[test]
@@ -187,6 +187,43 @@ fn the_nearest_setting_wins_field_by_field() {
 }
 
 #[test]
+fn routes_say_who_is_told_of_what() {
+    let plan = plan_of(&LARGE.replace("share: 0.5 %", "share: 50 %"), "staging");
+    let routes = [
+        Route {
+            channel: Channel::Slack,
+            address: "${{ secrets.HOOK }}".to_owned(),
+            secret: None,
+            on: vec![Occasion::Live, Occasion::RolledBack],
+        },
+        Route {
+            channel: Channel::Webhook,
+            address: "https://example.org/x".to_owned(),
+            secret: Some("${{ secrets.SIGN }}".to_owned()),
+            on: Vec::new(),
+        },
+    ];
+    assert_eq!(plan.notify, routes);
+    assert!(!plan.notify[0].takes(Occasion::Waiting) && plan.notify[1].takes(Occasion::Waiting));
+    check(
+        "services: {a: {run: x}}\nenvironments: {p: {url: 'http://h'}}\nnotify:\n  - {slack: hooks.slack.com/x}\n  - {slack: 'https://hooks.slack.com/x', secret: y}\n  - {email: a@b.c}\n  - {on: [live, waitng, failed]}\n  - {webhook: 'http://h', slack: '${{ vars.X }}'}\n  - {pagerduty: ''}\n  - {weebhook: x}\n  - 7\n",
+        &[
+            "4:13 P0107 this is not an address such as `https://…`, or a secret that holds it",
+            "5:13 P0112 whoever reads this file can write there, too (pilotage secret set SLACK_WEBHOOK_URL, and `${{ secrets.SLACK_WEBHOOK_URL }}` here)",
+            "5:42 P0111 `secret` signs what a `webhook` gets, nothing else",
+            "6:6 P0110 the channel `email` is not supported yet (`slack`, `webhook` and `pagerduty` are sent)",
+            "7:5 P0102 a notification needs `slack`, `webhook` or `pagerduty`",
+            "7:17 P0103 there is no event `waitng` (did you mean `waiting`?)",
+            "7:25 P0103 there is no event `failed` (what fails ends as `rolled-back`, `aborted` or `needs-attention`)",
+            "8:27 P0111 a notification has one channel (write another one in the list)",
+            "9:17 P0107 this is not a key, or a secret that holds it",
+            "10:6 P0101 unknown key `weebhook` in a notification (did you mean `webhook`?)",
+            "11:5 P0107 `7` is not expected here, but a map",
+        ],
+    );
+}
+
+#[test]
 fn a_plan_comes_back_from_json() {
     let plan = plan_of(&LARGE.replace("share: 0.5 %", "share: 50 %"), "production");
     let json = serde_json::to_string(&plan).unwrap();
@@ -234,7 +271,6 @@ fn numbers_carry_their_unit_and_their_bounds() {
         &[
             "10:13 P0111 60 passes, one each 1000 ms, do not fit within 30000 ms",
             "35:11 P0111 each step's share is greater than the one before it",
-            "44:1 P0110 `notify` is read, and not sent yet (`pilotage deployment watch` and the audit log tell it today)",
         ],
     );
 }

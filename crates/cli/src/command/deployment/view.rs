@@ -3,13 +3,14 @@
 use crate::error::CommandResult;
 use crate::render::deployment::DeploymentModel;
 use crate::render::page::{Page, json, result};
-use crate::render::style::{Sign, Style, fit};
-use crate::render::table::facts;
-use crate::render::text::{moment, short, thousands};
+use crate::render::style::{Sign, Style, duration, fit};
+use crate::render::table::{Cell, facts, table};
+use crate::render::text::{moment, plural, short, thousands};
 use crate::session::Session;
 use clap::Args;
-use pilotage_api::deployment::{DeploymentDetail, Replay};
+use pilotage_api::deployment::{DeploymentDetail, Notification, Replay};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Show a deployment and its history.
 #[derive(Args)]
@@ -68,6 +69,7 @@ fn text(detail: DeploymentDetail, page: &Page) -> String {
         let text = fit(&event.text, page.width.saturating_sub(23));
         history.push_str(&format!("  {}  {text}\n", moment(event.at)));
     }
+    let told = told(&detail.notifications, page);
     let decided = detail.services.iter().any(|s| s.verdict.is_some());
     let next = match decided {
         true => format!("\npilotage deployment view {} --replay\n", deployment.id),
@@ -86,7 +88,51 @@ fn text(detail: DeploymentDetail, page: &Page) -> String {
         lines.pop();
         lines.pop();
     }
-    format!("{}\n\n{about}{history}{next}", lines.join("\n"))
+    format!("{}\n\n{about}{history}{told}{next}", lines.join("\n"))
+}
+
+/// Who was told of it outside of Pilotage, or why not yet.
+fn told(notifications: &[Notification], page: &Page) -> String {
+    if notifications.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<Cell>> = notifications
+        .iter()
+        .map(|notification| {
+            let (sign, text) = how_told(notification, page.now);
+            vec![
+                Cell::text(format!("  {}", moment(notification.at))),
+                Cell::text(notification.event.replace('-', " ")),
+                Cell::state(sign, text),
+            ]
+        })
+        .collect();
+    format!("\ntold, UTC\n{}", table(page, &rows))
+}
+
+fn how_told(notification: &Notification, now: i64) -> (Sign, String) {
+    let channel = match (notification.channel.as_str(), notification.host.as_str()) {
+        ("slack", _) => "Slack".to_owned(),
+        ("pagerduty", _) => "PagerDuty".to_owned(),
+        (channel, "") => channel.to_owned(),
+        (channel, host) => format!("{channel} {host}"),
+    };
+    let error = &notification.error;
+    match (notification.state.as_str(), notification.next_at) {
+        ("told", _) => (Sign::Success, format!("{channel} told")),
+        ("given-up", _) => {
+            let tries = plural(u64::from(notification.tries), "try").replace("trys", "tries");
+            (Sign::Failed, format!("{channel} {error}; given up after {tries}"))
+        }
+        (_, Some(next)) if !error.is_empty() => {
+            let wait = Duration::from_millis(u64::try_from(next - now).unwrap_or(0));
+            (
+                Sign::Failed,
+                format!("{channel} {error}, next try in {}", duration(wait)),
+            )
+        }
+        _ => (Sign::Running, format!("{channel} is being told")),
+    }
 }
 
 fn replay(replays: &[Replay], page: &Page) -> String {
@@ -117,4 +163,41 @@ fn replay(replays: &[Replay], page: &Page) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(notification: Notification, expected: &str) {
+        assert_eq!(how_told(&notification, 1_000).1, expected);
+    }
+
+    #[test]
+    fn who_was_told_and_who_not_yet() {
+        let of = |channel: &str, state: &str, error: &str| Notification {
+            channel: channel.to_owned(),
+            host: "hooks.example.org".to_owned(),
+            event: "live".to_owned(),
+            state: state.to_owned(),
+            at: 900,
+            tries: 1,
+            next_at: (state == "pending").then_some(11_000),
+            error: error.to_owned(),
+        };
+        check(of("slack", "told", ""), "Slack told");
+        check(
+            of("slack", "pending", "refused: 404 no_service"),
+            "Slack refused: 404 no_service, next try in 10.0 s",
+        );
+        check(of("pagerduty", "pending", ""), "PagerDuty is being told");
+        let given_up = Notification {
+            tries: 29,
+            ..of("webhook", "given-up", "refused: 500")
+        };
+        check(
+            given_up,
+            "webhook hooks.example.org refused: 500; given up after 29 tries",
+        );
+    }
 }

@@ -65,6 +65,7 @@ fn shifting() -> DeploymentDetail {
             moment(18_000, "5 % of the traffic to 4f1c9ae"),
             moment(30_000, "25 % of the traffic to 4f1c9ae"),
         ],
+        notifications: Vec::new(),
     }
 }
 

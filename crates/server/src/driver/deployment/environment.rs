@@ -8,14 +8,14 @@ use pilotage_workflow::delivery::ServicePlan;
 use std::collections::HashMap;
 
 /// The values that templates may name, of one environment of a project.
-pub(super) struct Values {
+pub(crate) struct Values {
     vars: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
 impl Values {
     /// Of the project, with those of the environment over them.
-    pub(super) async fn load(app: &App, project: &Project, environment: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn load(app: &App, project: &Project, environment: &str) -> Result<Self, StoreError> {
         let mut values = Self {
             vars: HashMap::new(),
             secrets: HashMap::new(),
@@ -38,6 +38,11 @@ impl Values {
         Ok(values)
     }
 
+    /// What must not be shown.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.values().map(String::as_str)
+    }
+
     /// A service's `env`.
     pub(super) fn env(&self, service: &ServicePlan) -> Result<Vec<(String, String)>, String> {
         let resolve = |(name, template): &(String, String)| {
@@ -49,7 +54,8 @@ impl Values {
         service.env.iter().map(resolve).collect()
     }
 
-    fn resolve(&self, template: &str) -> Result<String, String> {
+    /// A template with its values in it.
+    pub(crate) fn resolve(&self, template: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once("${{") {

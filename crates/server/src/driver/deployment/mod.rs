@@ -14,6 +14,7 @@ mod supervise;
 mod verification;
 mod world;
 
+pub(crate) use environment::Values;
 pub use live::Live;
 pub(crate) use perform::Performer;
 pub(crate) use proxy::watch;
@@ -230,6 +231,7 @@ impl Turn<'_> {
         };
         self.c.update_deployment(&row).await?;
         self.audit(&row, "pilotage", "deployment.aborted", why).await?;
+        self.note_deployment(&row, None, "queued", "aborted", why).await?;
         Box::pin(self.begin_next(row.project_id, &row.environment)).await
     }
 
@@ -340,6 +342,8 @@ impl Turn<'_> {
             }
             EffectKind::Notify { what, text } => {
                 tracing::info!(deployment.id = row.id, %what, "deployment {} of {}: {text}", row.id, row.environment);
+                self.note_deployment(row, Some(machine), &effect.sequence.to_string(), &what, &text)
+                    .await?;
             }
             EffectKind::Finished { outcome } => {
                 if outcome != Outcome::Live {
