@@ -507,10 +507,7 @@ async fn an_environments_secrets_are_not_for_messages() {
     let stage = Stage::new("  - {webhook: 'RECEIVER/?${{ secrets.PROD }}'}\n").await;
     let path = "projects/o/p/secrets/PROD";
     let secret = json!({"value": "hunter2", "environment": "production"});
-    stage
-        .world
-        .send(Method::PUT, path, secret)
-        .await;
+    stage.world.send(Method::PUT, path, secret).await;
     let id = stage.deploy("one").await;
     let told = stage.told(id, |last| last["error"] != "").await;
     assert_eq!(

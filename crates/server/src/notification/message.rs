@@ -112,7 +112,6 @@ impl Message {
     }
 
     /// What the guard found, where the sentence before does not say it.
-    #[must_use]
     pub(super) fn more(&self) -> impl Iterator<Item = &str> {
         self.evidence
             .iter()
