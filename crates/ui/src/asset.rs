@@ -24,7 +24,8 @@ pub const ALL: &[Asset] = &[
         content_type: STYLE,
         body: concat!(
             include_str!("../style/base.css"),
-            include_str!("../style/shell.css")
+            include_str!("../style/shell.css"),
+            include_str!("../style/log.css")
         ),
     },
     Asset {

@@ -6,8 +6,10 @@
 //! - [`shell`]: the document around each page.
 //! - [`page`]: one module a page: its view model, its markup, and its [`Fragment`]s that live events replace.
 //! - [`icon`], [`status`], [`words`]: shapes, states and the way numbers and times are written, once for all pages.
+//! - [`ansi`]: lines of logs with their colours.
 //! - [`asset`]: the style sheet and the script modules, embedded.
 
+pub mod ansi;
 pub mod asset;
 pub mod icon;
 pub mod page;
