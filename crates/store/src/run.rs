@@ -164,26 +164,42 @@ impl Connection {
             .await?)
     }
 
-    /// The newest first.
+    /// The newest first. Only what is filtered by stands in the statement: SQLite chooses its index by that.
     pub async fn runs(&mut self, filter: &RunFilter) -> Result<Vec<Run>> {
-        let rows = sqlx::query_as(
-            "SELECT * FROM runs
-             WHERE ($1 IS NULL OR project_id = $1) AND ($2 IS NULL OR workflow_id = $2) AND ($3 = '' OR ref = $3)
-               AND ($4 = '' OR sha = $4) AND ($5 = '' OR event = $5) AND ($6 = '' OR actor = $6)
-               AND ($7 = '' OR status = $7 OR conclusion = $7) AND ($8 IS NULL OR id < $8)
-             ORDER BY id DESC LIMIT $9",
-        );
-        let rows = rows
-            .bind(filter.project)
-            .bind(filter.workflow)
-            .bind(&filter.r#ref)
-            .bind(&filter.sha)
-            .bind(&filter.event)
-            .bind(&filter.actor)
-            .bind(&filter.status)
-            .bind(filter.before)
-            .bind(filter.limit);
-        Ok(rows.fetch_all(&mut self.inner).await?)
+        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new("SELECT * FROM runs WHERE 1 = 1");
+        let numbers = [
+            (" AND project_id = ", filter.project),
+            (" AND workflow_id = ", filter.workflow),
+            (" AND id < ", filter.before),
+        ];
+        for (condition, value) in numbers {
+            if let Some(value) = value {
+                query.push(condition).push_bind(value);
+            }
+        }
+        let (open, concluded) = match filter.status.as_str() {
+            "pending" | "queued" | "waiting" | "in_progress" => (filter.status.as_str(), ""),
+            "completed" => {
+                query.push(" AND conclusion IS NOT NULL");
+                ("", "")
+            }
+            conclusion => ("", conclusion),
+        };
+        let words = [
+            (" AND ref = ", filter.r#ref.as_str()),
+            (" AND sha = ", &filter.sha),
+            (" AND event = ", &filter.event),
+            (" AND actor = ", &filter.actor),
+            (" AND conclusion IS NULL AND status = ", open),
+            (" AND conclusion = ", concluded),
+        ];
+        for (condition, word) in words {
+            if !word.is_empty() {
+                query.push(condition).push_bind(word);
+            }
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+        Ok(query.build_query_as().fetch_all(&mut self.inner).await?)
     }
 
     /// Runs of an event.
