@@ -19,4 +19,4 @@ mod verdict;
 pub use guard::{Answer, Arm, Guard, Standing, replay, standing};
 pub use policy::{Alpha, Policy};
 pub use trace::Trace;
-pub use verdict::{Evidence, Outcome, Test, Verdict};
+pub use verdict::{Counts, Evidence, Outcome, Test, Verdict};

@@ -25,7 +25,8 @@ pub const ALL: &[Asset] = &[
         body: concat!(
             include_str!("../style/base.css"),
             include_str!("../style/shell.css"),
-            include_str!("../style/log.css")
+            include_str!("../style/log.css"),
+            include_str!("../style/environment.css")
         ),
     },
     Asset {

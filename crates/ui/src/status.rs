@@ -46,6 +46,21 @@ impl Status {
         }
     }
 
+    /// Of a deployment, from the engine's state (`rolled-back`); `proven` says whether the guard saw enough.
+    #[must_use]
+    pub fn of_deployment(state: &str, proven: bool) -> Self {
+        match state {
+            "live" if proven => Status::Live,
+            "live" => Status::Unproven,
+            "queued" => Status::Queued,
+            "waiting" => Status::Waiting,
+            "rolled-back" => Status::RolledBack,
+            "aborted" => Status::Aborted,
+            "needs-attention" => Status::NeedsAttention,
+            _ => Status::Running,
+        }
+    }
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -42,6 +42,11 @@ pub struct ServiceView {
     pub verdict: Option<String>,
     /// Microseconds between the deciding answer and the last request sent to the new revision.
     pub returned_in_us: Option<i64>,
+    /// Of a trip, in microseconds since 1970: the deciding answer, and the last request sent to the new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request_at_us: Option<i64>,
     pub evidence: Option<Evidence>,
 }
 
@@ -137,6 +142,8 @@ impl Deployment {
             needed: judged.map_or(0, |j| j.needed),
             verdict: verdict.map(|v| v.sentence(&plan.name)),
             returned_in_us: judged.and_then(|j| Some((j.last_request_at_us? - j.decided_at_us?).max(0))),
+            decided_at_us: judged.and_then(|j| j.decided_at_us),
+            last_request_at_us: judged.and_then(|j| j.last_request_at_us),
             evidence: judged.and_then(|j| j.evidence.as_deref().cloned()),
         }
     }

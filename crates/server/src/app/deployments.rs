@@ -222,7 +222,7 @@ fn check_environment(release: &Release, environment: &str) -> AppResult<()> {
 }
 
 /// The release under the one that is live. What went live lies in a pile; going back takes from it.
-fn previous(live: &[Row]) -> Option<i64> {
+pub(crate) fn previous(live: &[Row]) -> Option<i64> {
     let mut pile: Vec<i64> = Vec::new();
     for row in live {
         let place =
@@ -237,7 +237,7 @@ fn previous(live: &[Row]) -> Option<i64> {
 }
 
 /// A revision of the environment, a digest, or a commit.
-async fn named(app: &App, project: &Project, live: &[Row], name: &str) -> AppResult<i64> {
+pub(crate) async fn named(app: &App, project: &Project, live: &[Row], name: &str) -> AppResult<i64> {
     match live.iter().rev().find(|row| row.revision == name) {
         Some(row) => Ok(row.release_id),
         None => Ok(releases::find(app, project, name).await?.id),

@@ -105,7 +105,7 @@ fn reason(text: &str) -> String {
     text.chars().take(REASON_CHARS_MAX).collect()
 }
 
-async fn deploy(
+pub(crate) async fn deploy(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name)): Path<(String, String)>,
@@ -122,7 +122,7 @@ async fn deploy(
     Ok((StatusCode::CREATED, Json(line(&app, id).await?)).into_response())
 }
 
-async fn roll_back(
+pub(crate) async fn roll_back(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name)): Path<(String, String)>,
@@ -140,7 +140,7 @@ async fn roll_back(
     Ok((status, Json(line(&app, rolled.id()).await?)).into_response())
 }
 
-async fn abort(
+pub(crate) async fn abort(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,
@@ -151,7 +151,7 @@ async fn abort(
     Ok(Json(line(&app, id).await?))
 }
 
-async fn approve(
+pub(crate) async fn approve(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,

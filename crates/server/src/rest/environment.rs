@@ -133,7 +133,7 @@ fn parse(name: &str) -> AppResult<EnvironmentName> {
     EnvironmentName::parse(name).map_err(|error| AppError::bad_request(error.to_string()))
 }
 
-async fn lock(
+pub(crate) async fn lock(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, environment)): Path<(String, String, String)>,
@@ -152,7 +152,7 @@ async fn lock(
     .await
 }
 
-async fn unlock(
+pub(crate) async fn unlock(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, environment)): Path<(String, String, String)>,

@@ -4,13 +4,13 @@
 
 mod artifact;
 mod audit;
-mod deployment;
-mod environment;
+pub(crate) mod deployment;
+pub(crate) mod environment;
 mod event;
 mod log;
-mod project;
-mod release;
-mod run;
+pub(crate) mod project;
+pub(crate) mod release;
+pub(crate) mod run;
 mod runner;
 mod secret;
 mod status;

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The project of a path, if this token may do this with it.
-pub(super) async fn find(
+pub(crate) async fn find(
     app: &App,
     who: &Principal,
     owner: &str,

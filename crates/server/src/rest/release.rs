@@ -297,7 +297,7 @@ async fn quarantine(
     Ok(Json(rows.into_iter().map(json).collect()))
 }
 
-async fn release_quarantine(
+pub(crate) async fn release_quarantine(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, digest)): Path<(String, String, String)>,

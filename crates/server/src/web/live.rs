@@ -5,9 +5,9 @@
 //! them all; so nothing is missed whatever was lost, and no history has to be kept. Each patch has a revision that
 //! only rises, over restarts as well, so that a browser never goes back in time.
 
-use super::dashboard;
 use super::page::WebResult;
 use super::viewer::Viewer;
+use super::{dashboard, deployment, environment};
 use crate::app::App;
 use crate::error::AppError;
 use axum::Router;
@@ -39,13 +39,17 @@ pub(super) fn routes() -> Router<Arc<App>> {
 #[derive(Clone, Debug)]
 enum Topic {
     Dashboard,
+    Deployment(i64),
+    Environment(String),
 }
 
 impl Topic {
     fn parse(text: &str) -> Option<Self> {
-        let (word, _rest) = text.split_once(':').unwrap_or((text, ""));
+        let (word, rest) = text.split_once(':').unwrap_or((text, ""));
         match word {
             "dashboard" => Some(Topic::Dashboard),
+            "deployment" => rest.parse().ok().map(Topic::Deployment),
+            "environment" => Some(Topic::Environment(rest.to_owned())),
             _ => None,
         }
     }
@@ -54,6 +58,8 @@ impl Topic {
     async fn fragments(&self, app: &Arc<App>, viewer: &Viewer) -> WebResult<Vec<Fragment>> {
         match self {
             Topic::Dashboard => dashboard::fragments(app, viewer).await,
+            Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
+            Topic::Environment(path) => environment::fragments(app, viewer, path).await,
         }
     }
 }

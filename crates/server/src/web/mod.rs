@@ -5,9 +5,12 @@
 
 mod asset;
 mod dashboard;
+mod deployment;
+mod environment;
 mod form;
 mod live;
 mod page;
+mod rollback;
 mod session;
 mod viewer;
 
@@ -39,6 +42,9 @@ pub(crate) const RESERVED: &[&str] = &[
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .merge(dashboard::routes())
+        .merge(deployment::routes())
+        .merge(environment::routes())
+        .merge(rollback::routes())
         .merge(session::routes())
         .merge(live::routes())
         .merge(asset::routes())

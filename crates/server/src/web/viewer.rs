@@ -32,6 +32,12 @@ impl Viewer {
         }
     }
 
+    /// Why they may not, in words that stand where the button would; none if they may.
+    pub(super) fn refusal(&self, scope: Scope, project: &pilotage_store::Project) -> Option<String> {
+        let refused = self.who.demand(scope, project).err()?;
+        Some(refused.detail)
+    }
+
     /// Whether a button for it is shown; the use case asks again.
     pub(super) fn may(&self, scope: Scope, project: &pilotage_store::Project) -> bool {
         self.who.demand(scope, project).is_ok()

@@ -1,6 +1,9 @@
 //! One module a page: a view model with public fields, its markup, and the fragments that change while it is open.
 
 pub mod dashboard;
+pub mod deployment;
+pub mod environment;
 pub mod login;
 pub mod me;
 pub mod problem;
+pub mod rollback;

@@ -107,6 +107,10 @@ impl Turn<'_> {
                 self.wake_deployment(row.id).await?;
                 continue;
             }
+            // The way back is always open: a lock stops what goes forward.
+            if row.kind == "rollback" {
+                continue;
+            }
             let held = self.c.touch_environment(project, environment, self.now).await?;
             let reason = (!held.locked_by.is_empty()).then(|| {
                 format!(

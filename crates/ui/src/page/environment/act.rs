@@ -1,0 +1,82 @@
+//! The buttons and forms of an environment.
+
+use super::model::{Back, Environment};
+use crate::shell::csrf_field;
+use crate::words;
+use maud::{Markup, html};
+
+impl Environment {
+    pub(super) fn buttons(&self) -> Markup {
+        html! {
+            @match (&self.refusal, &self.back) {
+                (Some(refusal), _) => { span class="m s" { (refusal) } }
+                (None, Back::To { revision }) => {
+                    a class="btn pri" href={ (self.path()) "/rollback" } { "Roll back to " (revision) }
+                }
+                (None, Back::Not(why)) => { span class="m s" { "No rollback: " (why) } }
+            }
+            @if self.refusal.is_none() {
+                @if !self.choices.is_empty() { a class="btn" href="#deploy" { "Deploy" } }
+                @if self.lock.is_none() { a class="btn" href="#lock" { "Lock" } }
+            }
+        }
+    }
+
+    /// Outside the fragments: nobody's half-written reason is lost.
+    pub(super) fn forms(&self) -> Markup {
+        html! {
+            @if let Some(problem) = &self.problem {
+                div class="note refused" role="alert" { p { (problem) } }
+            }
+            @if self.refusal.is_none() {
+                div class="cols half forms" {
+                    @if !self.choices.is_empty() {
+                        details id="deploy" class="fold" {
+                            summary { "Deploy a release to " (self.environment) }
+                            (self.deploy_form())
+                        }
+                    }
+                    @if self.lock.is_none() {
+                        details id="lock" class="fold" {
+                            summary { "Lock " (self.environment) }
+                            (self.lock_form())
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn deploy_form(&self) -> Markup {
+        html! {
+            p class="m s" { "It is not built again. The environment's rules and its guard hold as for every deployment." }
+            form class="frm ad" method="post" action={ (self.path()) "/deploy" } {
+                (csrf_field(&self.viewer))
+                label {
+                    span { "Release" }
+                    select id="deploy-release" name="release" {
+                        @for choice in &self.choices {
+                            option value=(choice.digest) disabled[choice.quarantined] {
+                                (words::short(&choice.sha)) " " (choice.title) " (" (choice.branch) ")"
+                                @if choice.quarantined { ", quarantined" }
+                            }
+                        }
+                    }
+                }
+                label { span { "Reason" } input id="deploy-reason" name="reason" maxlength="1000"; }
+                button class="btn" type="submit" { "Deploy to " (self.environment) }
+            }
+        }
+    }
+
+    fn lock_form(&self) -> Markup {
+        html! {
+            p class="m s" { "Deployments wait while it is locked, those of runs too. A rollback is always possible." }
+            form class="frm ad" method="post" action={ (self.path()) "/lock" } {
+                (csrf_field(&self.viewer))
+                label { span { "Reason" } input id="lock-reason" name="reason" required minlength="5" maxlength="1000"; }
+                button class="btn" type="submit" { "Lock " (self.environment) }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the page of an environment is given.
+
+use crate::shell::Viewer;
+use crate::status::Status;
+
+pub struct Environment {
+    pub viewer: Viewer,
+    /// Why this viewer may not deploy here; none if they may.
+    pub refusal: Option<String>,
+    pub owner: String,
+    pub name: String,
+    pub environment: String,
+    pub now: i64,
+    pub serving: Option<Serving>,
+    /// The deployment that is under way.
+    pub active: Option<Active>,
+    pub back: Back,
+    pub lock: Option<Lock>,
+    pub surprise: Option<Surprise>,
+    /// Jobs of runs that wait for the environment.
+    pub waiting: Vec<Waiting>,
+    /// The newest first.
+    pub history: Vec<Past>,
+    /// Whether there are older ones.
+    pub more: bool,
+    pub replicas: Vec<Replica>,
+    /// Releases that can be deployed here, the newest first.
+    pub choices: Vec<Choice>,
+    /// What a form was refused with.
+    pub problem: Option<String>,
+}
+
+/// What stands in the environment.
+pub struct Serving {
+    pub revision: String,
+    pub title: String,
+    pub since: i64,
+    /// It was brought back.
+    pub rollback: bool,
+    pub proven: bool,
+    pub actor: String,
+    pub approved_by: Option<String>,
+    pub url: String,
+}
+
+pub struct Active {
+    pub id: i64,
+    pub status: Status,
+    /// `Bringing`, `Going back to`.
+    pub state: String,
+    pub revision: String,
+    pub title: String,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// The undo of the environment.
+pub enum Back {
+    /// To the release before the one that serves, or by taking back what is under way.
+    To { revision: String },
+    /// Why there is none: `nothing before it`, `artifact gone`.
+    Not(String),
+}
+
+pub struct Lock {
+    pub by: String,
+    pub reason: String,
+}
+
+/// The last deployment that did not end as it was meant to, if it is recent.
+pub struct Surprise {
+    pub id: i64,
+    pub revision: String,
+    pub status: Status,
+    pub by_guard: bool,
+    pub at: i64,
+    pub why: String,
+    pub quarantined: bool,
+}
+
+pub struct Waiting {
+    pub run: i64,
+    pub job_name: String,
+    pub sha: String,
+    pub why: String,
+    /// Whether a person's word is what it waits for.
+    pub wants_person: bool,
+    /// Why this viewer may not give it.
+    pub refusal: Option<String>,
+}
+
+/// A deployment of the past, or the one under way.
+pub struct Past {
+    pub id: i64,
+    pub status: Status,
+    pub state: String,
+    pub rollback: bool,
+    pub revision: String,
+    /// The release that served before it, or that it went back to.
+    pub old_revision: String,
+    pub title: String,
+    pub actor: String,
+    pub approved_by: Option<String>,
+    pub created_at: i64,
+    pub ended_at: Option<i64>,
+    /// How it ended, with rule, measured values and times; empty where there is nothing to say.
+    pub why: String,
+    /// Where its release can be gone back to, or why not.
+    pub back: PastBack,
+}
+
+pub enum PastBack {
+    Nothing,
+    ServesNow,
+    /// By its digest.
+    To(String),
+    Gone,
+}
+
+/// A running instance, with what its keeper says it executes.
+pub struct Replica {
+    pub service: String,
+    pub number: u32,
+    pub revision: String,
+    pub ready: bool,
+    pub status: Status,
+    pub word: String,
+    pub executes: Option<String>,
+    pub restarts: u64,
+    /// Of one core, where it can be read.
+    pub cpu: Option<f64>,
+    pub memory: Option<u64>,
+}
+
+/// A release that can be deployed.
+pub struct Choice {
+    pub digest: String,
+    pub sha: String,
+    pub title: String,
+    pub branch: String,
+    /// Why it goes nowhere.
+    pub quarantined: bool,
+}
