@@ -130,6 +130,14 @@ struct Way {
 }
 
 impl Way {
+    /// What a rollback does not touch.
+    fn stays(&self) -> Vec<String> {
+        vec![
+            "Secrets and variables: they stay as they are now".to_owned(),
+            format!("Data written since {}", words::full(self.serves_since)),
+        ]
+    }
+
     /// What the form names.
     fn named(&self) -> String {
         match (&self.target, self.under_way) {
@@ -248,10 +256,7 @@ async fn view(
             ),
             "Settings of pilotage.yml".to_owned(),
         ],
-        stays: vec![
-            "Secrets and variables: they stay as they are now".to_owned(),
-            format!("Data written since {}", words::full(way.serves_since)),
-        ],
+        stays: way.stays(),
         commit_count,
         commits: commits
             .into_iter()
