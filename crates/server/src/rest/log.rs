@@ -33,7 +33,7 @@ struct Reading {
     stopping: watch::Receiver<bool>,
 }
 
-async fn read(
+pub(crate) async fn read(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,

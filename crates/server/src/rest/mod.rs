@@ -7,7 +7,7 @@ mod audit;
 pub(crate) mod deployment;
 pub(crate) mod environment;
 mod event;
-mod log;
+pub(crate) mod log;
 pub(crate) mod project;
 pub(crate) mod release;
 pub(crate) mod run;

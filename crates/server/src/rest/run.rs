@@ -33,7 +33,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// A run and its project, if this token may do this with it.
-pub(super) async fn find(app: &App, who: &Principal, id: i64, scope: Scope) -> AppResult<(Run, Project)> {
+pub(crate) async fn find(app: &App, who: &Principal, id: i64, scope: Scope) -> AppResult<(Run, Project)> {
     let missing = || AppError::not_found(format!("run {id}"));
     let mut c = app.store.read().await?;
     let run = c.run(id).await?.ok_or_else(missing)?;
@@ -148,7 +148,7 @@ async fn view(
 }
 
 /// All of a run: the jobs of one attempt with their steps, annotations and summaries.
-pub(super) async fn detail(app: &App, id: i64, attempt: Option<u32>) -> AppResult<rest::RunDetail> {
+pub(crate) async fn detail(app: &App, id: i64, attempt: Option<u32>) -> AppResult<rest::RunDetail> {
     let mut c = app.store.read().await?;
     let missing = || AppError::not_found(format!("run {id}"));
     let row = c.run(id).await?.ok_or_else(missing)?;

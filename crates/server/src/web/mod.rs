@@ -9,6 +9,7 @@ mod deployment;
 mod environment;
 mod form;
 mod live;
+mod log;
 mod page;
 mod rollback;
 mod session;
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(rollback::routes())
         .merge(session::routes())
         .merge(live::routes())
+        .merge(log::routes())
         .merge(asset::routes())
         .layer(axum::middleware::from_fn(guarded))
         .layer(CompressionLayer::new().gzip(true))

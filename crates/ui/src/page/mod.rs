@@ -3,6 +3,7 @@
 pub mod dashboard;
 pub mod deployment;
 pub mod environment;
+pub mod log;
 pub mod login;
 pub mod me;
 pub mod problem;
