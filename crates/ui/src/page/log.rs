@@ -113,17 +113,22 @@ impl Log {
 
     fn rows(&self) -> Markup {
         let mut ansi = Ansi::default();
+        let mut step = None;
+        let mut texts = Vec::new();
+        for line in &self.lines {
+            // Each step begins plain.
+            if step.replace(line.step) != Some(line.step) {
+                ansi = Ansi::default();
+            }
+            texts.push(row(line, &mut ansi));
+        }
         let mut last = None;
         html! {
             ol class="lg" {
                 @if self.lines.is_empty() { li { span class="n" {} span class="m" { "nothing written yet" } } }
-                @for line in &self.lines {
-                    @let new = last.replace(line.step) != Some(line.step);
-                    @if new {
-                        @let _begun = { ansi = Ansi::default(); };
-                        (self.head(line.step))
-                    }
-                    (row(line, &mut ansi))
+                @for (line, text) in self.lines.iter().zip(&texts) {
+                    @if last.replace(line.step) != Some(line.step) { (self.head(line.step)) }
+                    (text)
                 }
                 @if let (Some((from, to)), true) = (self.missing, self.until >= self.total) {
                     li class="e1" {
