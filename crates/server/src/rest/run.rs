@@ -293,7 +293,7 @@ async fn tell(
     Ok(Json(json(app, &mut c, run, &project).await?))
 }
 
-async fn rerun(
+pub(crate) async fn rerun(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,
@@ -314,7 +314,7 @@ async fn rerun(
     tell(&app, &who, run, project, "run.rerun", event).await
 }
 
-async fn cancel(
+pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,

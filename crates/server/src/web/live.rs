@@ -6,6 +6,7 @@
 //! only rises, over restarts as well, so that a browser never goes back in time.
 
 use super::page::WebResult;
+use super::run;
 use super::viewer::Viewer;
 use super::{dashboard, deployment, environment};
 use crate::app::App;
@@ -41,6 +42,7 @@ enum Topic {
     Dashboard,
     Deployment(i64),
     Environment(String),
+    Run(i64),
 }
 
 impl Topic {
@@ -50,6 +52,7 @@ impl Topic {
             "dashboard" => Some(Topic::Dashboard),
             "deployment" => rest.parse().ok().map(Topic::Deployment),
             "environment" => Some(Topic::Environment(rest.to_owned())),
+            "run" => rest.parse().ok().map(Topic::Run),
             _ => None,
         }
     }
@@ -60,6 +63,7 @@ impl Topic {
             Topic::Dashboard => dashboard::fragments(app, viewer).await,
             Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,
+            Topic::Run(id) => run::fragments(app, viewer, *id).await,
         }
     }
 }

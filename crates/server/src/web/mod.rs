@@ -12,6 +12,8 @@ mod live;
 mod log;
 mod page;
 mod rollback;
+mod run;
+mod runs;
 mod session;
 mod viewer;
 
@@ -46,6 +48,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(deployment::routes())
         .merge(environment::routes())
         .merge(rollback::routes())
+        .merge(run::routes())
+        .merge(runs::routes())
         .merge(session::routes())
         .merge(live::routes())
         .merge(log::routes())

@@ -8,3 +8,5 @@ pub mod login;
 pub mod me;
 pub mod problem;
 pub mod rollback;
+pub mod run;
+pub mod runs;

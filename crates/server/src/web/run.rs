@@ -1,0 +1,201 @@
+//! One run: its view model, and the forms that run it again or cancel it.
+
+use super::form::Form;
+use super::page::{WebResult, see_other, show};
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::error::{AppError, AppResult};
+use crate::rest::run as rest_run;
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use pilotage_api::rest;
+use pilotage_api::runner::{AnnotationLevel, Conclusion};
+use pilotage_trust::token::Scope;
+use pilotage_ui::Fragment;
+use pilotage_ui::page::run::{Failure, Job, Run};
+use pilotage_ui::shell::{Place, ProjectTab, Shell};
+use pilotage_ui::status::Status;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// How many failures a page shows, and how many lines of each.
+const FAILURES_MAX: usize = 3;
+const LINES: usize = 10;
+/// How far before a log's end a failure is looked for.
+const TAIL_LINES: u64 = 2000;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/{owner}/{name}/runs/{id}", get(page))
+        .route("/{owner}/{name}/runs/{id}/rerun", post(rerun))
+        .route("/{owner}/{name}/runs/{id}/cancel", post(cancel))
+}
+
+type Of = Path<(String, String, i64)>;
+
+#[derive(Deserialize)]
+struct Attempt {
+    attempt: Option<u32>,
+}
+
+async fn page(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Path((owner, name, id)): Of,
+    Query(Attempt { attempt }): Query<Attempt>,
+) -> WebResult {
+    belongs(&app, &viewer, &owner, &name, id).await?;
+    let run = view(&app, &viewer, id, attempt).await?;
+    let place = Place::Project {
+        owner,
+        name,
+        tab: ProjectTab::Runs,
+    };
+    let mut shell = Shell::new(format!("Run {id} {}", run.status.word()), place);
+    if run.attempt == run.attempts {
+        shell.topics = vec![format!("run:{id}")];
+    }
+    Ok(show(&viewer, shell, &run.main()))
+}
+
+pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, id: i64) -> WebResult<Vec<Fragment>> {
+    Ok(view(app, viewer, id, None).await?.fragments())
+}
+
+/// A run of another project is not there.
+async fn belongs(app: &App, viewer: &Viewer, owner: &str, name: &str, id: i64) -> AppResult<()> {
+    let (_, project) = rest_run::find(app, &viewer.who, id, Scope::Read).await?;
+    let same = project.owner.eq_ignore_ascii_case(owner) && project.name.eq_ignore_ascii_case(name);
+    if same {
+        Ok(())
+    } else {
+        Err(AppError::not_found(format!("run {id}")))
+    }
+}
+
+async fn view(app: &App, viewer: &Viewer, id: i64, attempt: Option<u32>) -> AppResult<Run> {
+    let (_, project) = rest_run::find(app, &viewer.who, id, Scope::Read).await?;
+    let detail = rest_run::detail(app, id, attempt).await?;
+    let failed: Vec<&rest::Job> = detail
+        .jobs
+        .iter()
+        .filter(|job| job.conclusion == Some(Conclusion::Failure))
+        .collect();
+    let mut failures = Vec::new();
+    for job in failed.iter().take(FAILURES_MAX) {
+        failures.push(failure(app, job).await?);
+    }
+    let run = detail.run;
+    Ok(Run {
+        viewer: viewer.shown(),
+        project: format!("/{}", project.path()),
+        id,
+        title: run.title,
+        status: Status::of_run(&run.status, run.conclusion.map(Conclusion::word)),
+        why: run.why,
+        event: run.event,
+        git_ref: run.r#ref,
+        sha: run.sha,
+        actor: run.actor,
+        workflow: run.workflow_path,
+        attempt: detail.attempt,
+        attempts: run.attempt,
+        created_at: run.created_at,
+        started_at: run.started_at,
+        ended_at: run.ended_at,
+        now: app.now(),
+        failures_more: failed.len().saturating_sub(FAILURES_MAX),
+        failures,
+        jobs: detail.jobs.iter().map(job).collect(),
+        may_write: viewer.may(Scope::Write, &project),
+    })
+}
+
+fn job(job: &rest::Job) -> Job {
+    Job {
+        id: job.id,
+        name: job.name.clone(),
+        status: Status::of_run(&job.status, job.conclusion.map(Conclusion::word)),
+        why: job.why.clone(),
+        started_at: job.started_at,
+        ended_at: job.ended_at,
+    }
+}
+
+/// The first error that the job told of, with the lines around it; or the last lines of the step that failed.
+async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
+    let step = job
+        .steps
+        .iter()
+        .find(|step| step.conclusion == Some(Conclusion::Failure));
+    let number = step.map_or(0, |step| step.step);
+    let annotation = job
+        .annotations
+        .iter()
+        .find(|annotation| annotation.level == AnnotationLevel::Error);
+    let error = annotation.map_or(&job.error, |annotation| &annotation.message);
+    let from = job.log_lines.saturating_sub(TAIL_LINES);
+    let (pieces, _) = app
+        .store
+        .logs
+        .read(job.id, step.map(|step| step.step), from)
+        .await?;
+    let lines: Vec<(u64, &str)> = pieces
+        .iter()
+        .flat_map(|piece| (piece.first_line..).zip(piece.text.lines()))
+        .collect();
+    let first = error.lines().next().unwrap_or_default().trim();
+    let told = (!first.is_empty())
+        .then(|| lines.iter().position(|(_, line)| line.contains(first)))
+        .flatten();
+    let at = told.or_else(|| lines.iter().position(|(_, line)| line.contains("##[error]")));
+    let last = lines.len().saturating_sub(LINES);
+    let start = at.map_or(last, |at| at.saturating_sub(LINES - 4).min(last));
+    Ok(Failure {
+        job: job.id,
+        name: job.name.clone(),
+        step: number,
+        step_name: step.map(|step| step.name.clone()).unwrap_or_default(),
+        error: error.clone(),
+        marked: at.and_then(|at| lines.get(at)).map(|(number, _)| *number),
+        lines: lines
+            .into_iter()
+            .skip(start)
+            .take(LINES)
+            .map(|(number, line)| (number, line.chars().take(4096).collect()))
+            .collect(),
+    })
+}
+
+#[derive(Deserialize)]
+struct Which {
+    which: String,
+}
+
+async fn rerun(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Path((owner, name, id)): Of,
+    Form(Which { which }): Form<Which>,
+) -> WebResult {
+    belongs(&app, &viewer, &owner, &name, id).await?;
+    let which = match which.as_str() {
+        "all" => rest::Rerun::All,
+        "failed" => rest::Rerun::Failed,
+        _ => return Err(AppError::bad_request("which jobs to run again is not said").into()),
+    };
+    let _now = rest_run::rerun(State(app), viewer.who, Path(id), Json(which)).await?;
+    Ok(see_other(&format!("/{owner}/{name}/runs/{id}")))
+}
+
+async fn cancel(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Path((owner, name, id)): Of,
+    _form: Form<super::session::Nothing>,
+) -> WebResult {
+    belongs(&app, &viewer, &owner, &name, id).await?;
+    let _now = rest_run::cancel(State(app), viewer.who, Path(id), Json(rest::Cancel::default())).await?;
+    Ok(see_other(&format!("/{owner}/{name}/runs/{id}")))
+}
