@@ -17,13 +17,19 @@ use pilotage_ui::page::run::{Failure, Job, Run};
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How many failures a page shows, and how many lines of each.
 const FAILURES_MAX: usize = 3;
 const LINES: usize = 10;
-/// How far before a log's end a failure is looked for.
+/// How far before a log's end a failure is looked for at first, and at most.
 const TAIL_LINES: u64 = 2000;
+const BACK_LINES_MAX: u64 = 128_000;
+/// How many of the last lines are held at once.
+const KEPT_LINES: usize = 2000;
+const ERROR_CHARS_MAX: usize = 500;
+const LINE_CHARS_MAX: usize = 4096;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -129,43 +135,72 @@ async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
         .steps
         .iter()
         .find(|step| step.conclusion == Some(Conclusion::Failure));
-    let number = step.map_or(0, |step| step.step);
     let annotation = job
         .annotations
         .iter()
         .find(|annotation| annotation.level == AnnotationLevel::Error);
     let error = annotation.map_or(&job.error, |annotation| &annotation.message);
-    let from = job.log_lines.saturating_sub(TAIL_LINES);
-    let (pieces, _) = app
-        .store
-        .logs
-        .read(job.id, step.map(|step| step.step), from)
-        .await?;
-    let lines: Vec<(u64, &str)> = pieces
-        .iter()
-        .flat_map(|piece| (piece.first_line..).zip(piece.text.lines()))
-        .collect();
+    let lines = last_lines(app, job, step.map(|step| step.step)).await?;
     let first = error.lines().next().unwrap_or_default().trim();
     let told = (!first.is_empty())
-        .then(|| lines.iter().position(|(_, line)| line.contains(first)))
+        .then(|| lines.iter().position(|line| line.text.contains(first)))
         .flatten();
-    let at = told.or_else(|| lines.iter().position(|(_, line)| line.contains("##[error]")));
+    let at = told.or_else(|| lines.iter().position(|line| line.text.contains("##[error]")));
     let last = lines.len().saturating_sub(LINES);
     let start = at.map_or(last, |at| at.saturating_sub(LINES - 4).min(last));
+    // Of a job whose runner was lost nobody said which step it was in; its lines know.
+    let logged = at.and_then(|at| lines.get(at)).or(lines.back());
+    let number = step.map(|step| step.step).or(logged.map(|line| line.step));
     Ok(Failure {
         job: job.id,
         name: job.name.clone(),
-        step: number,
+        step: number.unwrap_or_default(),
         step_name: step.map(|step| step.name.clone()).unwrap_or_default(),
-        error: error.clone(),
-        marked: at.and_then(|at| lines.get(at)).map(|(number, _)| *number),
+        error: error.chars().take(ERROR_CHARS_MAX).collect(),
+        marked: at.and_then(|at| lines.get(at)).map(|line| line.number),
         lines: lines
-            .into_iter()
+            .iter()
             .skip(start)
             .take(LINES)
-            .map(|(number, line)| (number, line.chars().take(4096).collect()))
+            .map(|line| (line.number, line.text.chars().take(LINE_CHARS_MAX).collect()))
             .collect(),
     })
+}
+
+struct Line {
+    step: u32,
+    number: u64,
+    text: String,
+}
+
+/// The end of a log, or of one step of it. A failed step is rarely far from the end: only the steps that clean up
+/// follow it. Where it is, more is read.
+async fn last_lines(app: &App, job: &rest::Job, step: Option<u32>) -> AppResult<VecDeque<Line>> {
+    let mut back = TAIL_LINES;
+    loop {
+        let mut from = job.log_lines.saturating_sub(back);
+        let whole = from == 0;
+        let mut lines = VecDeque::new();
+        while from < job.log_lines {
+            let (pieces, next) = app.store.logs.read(job.id, step, from).await?;
+            for piece in &pieces {
+                for (number, text) in (piece.first_line..).zip(piece.text.lines()) {
+                    let (step, text) = (piece.step, text.to_owned());
+                    lines.push_back(Line { step, number, text });
+                }
+            }
+            let over = lines.len().saturating_sub(KEPT_LINES);
+            lines.drain(..over);
+            if next <= from {
+                break;
+            }
+            from = next;
+        }
+        if whole || back >= BACK_LINES_MAX || lines.len() >= LINES {
+            return Ok(lines);
+        }
+        back = back.saturating_mul(8);
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,162 @@
+//! The run page and the lists of runs, over real HTTP: what they say, who may see them, and what their forms do.
+
+mod support;
+
+use pilotage_api::runner::Conclusion;
+use reqwest::{Client, StatusCode, header, redirect};
+use support::{TestRunner, World};
+
+const WORKFLOW: &str = "on: push\njobs:\n  test:\n    runs-on: linux\n    steps:\n      - run: false\n";
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn form(fields: &[(&str, &str)]) -> String {
+    serde_urlencoded::to_string(fields).expect("fields")
+}
+
+/// Somebody with a browser: a cookie, and the word that forms carry.
+struct Reader {
+    client: Client,
+    url: String,
+    cookie: String,
+}
+
+impl Reader {
+    async fn new(world: &World, token: &str) -> Self {
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .build()
+            .expect("a client");
+        let answer = client
+            .post(format!("{}/login", world.url))
+            .header(header::CONTENT_TYPE, FORM)
+            .body(form(&[("token", token)]))
+            .send()
+            .await
+            .expect("an answer");
+        let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("a cookie");
+        let cookie = cookie.split(';').next().expect("a pair").to_owned();
+        Self {
+            client,
+            url: world.url.clone(),
+            cookie,
+        }
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, String) {
+        let request = self.client.get(format!("{}{path}", self.url));
+        let answer = request.header(header::COOKIE, &self.cookie).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status(), answer.text().await.expect("a body"))
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> StatusCode {
+        let request = self.client.post(format!("{}{path}", self.url));
+        let request = request.header(header::COOKIE, &self.cookie);
+        let request = request.header(header::CONTENT_TYPE, FORM).body(form(fields));
+        request.send().await.expect("an answer").status()
+    }
+
+    async fn csrf(&self) -> String {
+        let (_, page) = self.get("/me").await;
+        let rest = page
+            .split("data-csrf=\"")
+            .nth(1)
+            .expect("the word of the session");
+        rest.split('"').next().expect("its end").to_owned()
+    }
+}
+
+async fn fail(runner: &TestRunner) {
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.expect("taken");
+    let text = "compiling\n##[error]<b>it broke</b>\nbye\n";
+    runner.log(&lease, 1, 0, text).await.expect("logged");
+    runner
+        .finish(&lease, Conclusion::Failure, 3)
+        .await
+        .expect("finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_says_why_and_runs_again() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let runner = world.runner("r", &["linux"]).await;
+    let admin = Reader::new(&world, &world.admin).await;
+    let (status, empty) = admin.get("/o/p/runs").await;
+    assert_eq!(status, 200);
+    assert!(
+        empty.contains("No runs yet") && empty.contains("git push"),
+        "{empty}"
+    );
+
+    checkout.write(".github/workflows/ci.yml", WORKFLOW);
+    checkout.commit("Fix <i>login</i>");
+    checkout.push(&["main"]);
+    fail(&runner).await;
+    world
+        .until("runs/1", |run| run["run"]["conclusion"] == "failure")
+        .await;
+
+    let (status, page) = admin.get("/o/p/runs/1").await;
+    assert_eq!(status, 200);
+    for part in [
+        "Why it failed",
+        "it broke",
+        "Rerun failed jobs",
+        "Fix &lt;i&gt;login&lt;/i&gt;",
+        "/o/p/runs/1/jobs/1#s1:1",
+    ] {
+        assert!(page.contains(part), "{part} is missing: {page}");
+    }
+    assert!(!page.contains("<b>it broke"), "{page}");
+    for (path, expected) in [
+        ("/runs", 200),
+        ("/o/p", 303),
+        ("/o/p/runs/1?attempt=7", 404),
+        ("/o/p/runs/2", 404),
+        ("/o/other/runs/1", 404),
+        ("/o/other/runs", 404),
+    ] {
+        assert_eq!(admin.get(path).await.0, expected, "{path}");
+    }
+
+    let rerun = "/o/p/runs/1/rerun";
+    assert_eq!(
+        admin.post(rerun, &[("which", "failed"), ("csrf", "wrong")]).await,
+        403
+    );
+    let reader = Reader::new(&world, &world.token("kim", "person", &["read"]).await).await;
+    let (_, page) = reader.get("/o/p/runs/1").await;
+    assert!(
+        page.contains("lacks the scope") && !page.contains("Rerun failed jobs"),
+        "{page}"
+    );
+    let word = reader.csrf().await;
+    assert_eq!(
+        reader.post(rerun, &[("which", "failed"), ("csrf", &word)]).await,
+        403
+    );
+
+    let word = admin.csrf().await;
+    assert_eq!(
+        admin
+            .post("/o/other/runs/1/rerun", &[("which", "all"), ("csrf", &word)])
+            .await,
+        404
+    );
+    assert_eq!(admin.post(rerun, &[("which", "?"), ("csrf", &word)]).await, 400);
+    assert_eq!(
+        admin.post(rerun, &[("which", "failed"), ("csrf", &word)]).await,
+        303
+    );
+    let run = world.get("runs/1").await;
+    assert_eq!(run["run"]["attempt"], 2, "{run}");
+    assert_eq!(admin.post("/o/p/runs/1/cancel", &[("csrf", &word)]).await, 303);
+    let (_, old) = admin.get("/o/p/runs/1?attempt=1").await;
+    assert!(
+        old.contains("An older attempt") && old.contains("it broke"),
+        "{old}"
+    );
+}
