@@ -1,0 +1,62 @@
+//! The overview: what it says of real runs, and that it shows nothing to those who may not see it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use pilotage_api::runner::Conclusion;
+use reqwest::redirect::Policy;
+use support::World;
+
+const FILE: &str = "on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: ./test\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_default_branch_and_a_run_that_goes_on_are_on_the_overview() {
+    let world = World::new().await;
+    let client = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .build()
+        .unwrap();
+    let body = format!("token={}", world.admin);
+    let signed = client
+        .post(format!("{}/login", world.url))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let cookie = signed.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let page = || async {
+        let request = client.get(&world.url).header("cookie", &cookie);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    assert!(page().await.contains("No project yet"));
+
+    let checkout = world.project().await;
+    checkout.write(".github/workflows/ci.yml", FILE);
+    checkout.commit("first");
+    checkout.push(&["main"]);
+    let runner = world.runner("r", &["ubuntu-latest"]).await;
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.unwrap();
+    assert!(page().await.contains("1 run<"), "it runs now");
+    runner.finish(&lease, Conclusion::Failure, 0).await.unwrap();
+    world
+        .until("runs/1", |run| run["run"]["status"] == "completed")
+        .await;
+    let html = page().await;
+    assert!(
+        html.contains("is broken") && html.contains("last 1 runs: 0 passed, 1 failed"),
+        "{html}"
+    );
+
+    let outside = client.get(&world.url).send().await.unwrap();
+    assert_eq!(outside.status(), 303);
+    assert!(!outside.text().await.unwrap().contains("is broken"));
+}
