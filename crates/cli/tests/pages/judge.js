@@ -59,7 +59,7 @@
     }
   }
   for (const e of all("a[href^=http]")) {
-    if (new URL(e.href).origin !== location.origin && !/noopener/.test(e.rel)) faults.push(`another site can reach back: ${shown(e)}`);
+    if (new URL(e.href).origin !== location.origin && !/noopener|noreferrer/.test(e.rel)) faults.push(`another site can reach back: ${shown(e)}`);
   }
 
   // Text can be read on what it stands on.

@@ -67,7 +67,7 @@ impl Deployment {
 
     pub(super) fn acts(&self) -> Markup {
         html! {
-            section id="acts" aria-labelledby="yo" {
+            section id="acts" aria-labelledby=[self.can_abort().then_some("yo")] {
                 @if self.can_abort() {
                     div class="head" { h2 id="yo" { "What you can do" } }
                     @match &self.refusal {

@@ -17,7 +17,7 @@ impl Environment {
             }
             @if self.refusal.is_none() {
                 @if !self.choices.is_empty() { a class="btn" href="#deploy" { "Deploy" } }
-                @if self.lock.is_none() { a class="btn" href="#lock" { "Lock" } }
+                @if self.lock.is_none() { a class="btn" href="#lock-form" { "Lock" } }
             }
         }
     }
@@ -37,7 +37,7 @@ impl Environment {
                         }
                     }
                     @if self.lock.is_none() {
-                        details id="lock" class="fold" {
+                        details id="lock-form" class="fold" {
                             summary { "Lock " (self.environment) }
                             (self.lock_form())
                         }

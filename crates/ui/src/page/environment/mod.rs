@@ -182,7 +182,7 @@ impl Environment {
     fn replicas(&self) -> Markup {
         let ready = self.replicas.iter().filter(|replica| replica.ready).count();
         html! {
-            section id="replicas" aria-labelledby="re" {
+            section id="replicas" aria-labelledby=[(!self.replicas.is_empty()).then_some("re")] {
                 @if !self.replicas.is_empty() {
                     div class="head" { h2 id="re" { "Replicas" } span class="m" { (ready) " of " (self.replicas.len()) " ready" } }
                     table {
