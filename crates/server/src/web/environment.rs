@@ -153,7 +153,7 @@ async fn view(
     let releases = c.releases(project.id, CHOICES).await?;
     drop(c);
     let more = past.len() > 15;
-    let serves = standing.as_ref().map(|standing| standing.deployment_id);
+    let serves = standing.as_ref().map(|s| (s.deployment_id, s.release_id));
     let mut history = Vec::new();
     for row in past.into_iter().take(15) {
         history.push(past_of(app, row, serves).await?);
@@ -322,7 +322,7 @@ async fn active_of(app: &App, row: Row) -> AppResult<Active> {
     })
 }
 
-async fn past_of(app: &App, row: Row, serves: Option<i64>) -> AppResult<Past> {
+async fn past_of(app: &App, row: Row, serves: Option<(i64, i64)>) -> AppResult<Past> {
     let mut c = app.store.read().await?;
     let release = c.release(row.release_id).await?;
     let view = load(&mut c, row.id).await?.map(|machine| machine.view());
@@ -363,7 +363,9 @@ async fn past_of(app: &App, row: Row, serves: Option<i64>) -> AppResult<Past> {
         _ => String::new(),
     };
     let back = match (&release, row.result.as_deref()) {
-        _ if serves == Some(row.id) => PastBack::ServesNow,
+        _ if serves.is_some_and(|(id, _)| id == row.id) => PastBack::ServesNow,
+        // The same release serves, by another deployment.
+        _ if serves.is_some_and(|(_, release)| release == row.release_id) => PastBack::Nothing,
         (Some(release), Some("live")) if kept => PastBack::To(release.digest.clone()),
         (_, Some("live")) => PastBack::Gone,
         _ => PastBack::Nothing,

@@ -179,7 +179,7 @@ impl Deployment {
     fn returned(&self) -> Option<String> {
         let us = self.services.iter().find_map(Service::returned_us)?;
         Some(match us {
-            0..1_000 => "less than 1 ms".to_owned(),
+            0..1_000 => "1 ms".to_owned(),
             _ => words::duration(us / 1_000),
         })
     }

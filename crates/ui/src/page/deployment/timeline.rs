@@ -211,6 +211,14 @@ fn capital(text: &str) -> String {
     if text.split_once(": ").is_some_and(|(name, _)| !name.contains(' ')) {
         return text.to_owned();
     }
+    // So does a revision: `4f1c9ae is quarantined`.
+    if text
+        .split(' ')
+        .next()
+        .is_some_and(|word| word.chars().any(|c| c.is_ascii_digit()))
+    {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars
         .next()
@@ -276,6 +284,7 @@ mod tests {
                 "",
                 "All traffic on 4f1c9ae; watched for 5 s",
             ),
+            ("ed1eaf9 is quarantined", "", "ed1eaf9 is quarantined"),
             ("<b>ö", "", "<b>ö"),
         ] {
             let line = told(0, moment);
