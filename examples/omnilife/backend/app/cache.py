@@ -4,16 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol, TypeVar, cast
-
-import redis
-
-from app.breaker import Breaker
-
-T = TypeVar("T")
-
-# How long Redis may take, before we go on without it.
-REDIS_SECONDS = 0.25
+from typing import Protocol
 
 
 class Cache(Protocol):
@@ -30,7 +21,12 @@ class Cache(Protocol):
 
 
 def open_cache(redis_url: str | None) -> Cache:
-    return RedisCache(redis_url) if redis_url else LocalCache()
+    if not redis_url:
+        return LocalCache()
+    # Redis's client is slow to load, and most do without it.
+    from app.redis_cache import RedisCache
+
+    return RedisCache(redis_url)
 
 
 class LocalCache:
@@ -77,46 +73,3 @@ class LocalCache:
         self._kept.move_to_end(key)
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
-
-
-class RedisCache:
-    """Shared by all replicas. While Redis does not answer, this process's own memory stands in."""
-
-    def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-        )
-        self._breaker = Breaker("redis")
-        self._meanwhile = LocalCache()
-
-    def get(self, key: str) -> str | None:
-        return self._ask(lambda: cast("str | None", self._redis.get(key)), lambda: self._meanwhile.get(key))
-
-    def put(self, key: str, value: str, seconds: int) -> None:
-        self._ask(
-            lambda: self._redis.set(key, value, ex=seconds) and None,
-            lambda: self._meanwhile.put(key, value, seconds),
-        )
-
-    def count(self, key: str, seconds: int) -> int:
-        return self._ask(lambda: self._count(key, seconds), lambda: self._meanwhile.count(key, seconds))
-
-    def is_up(self) -> bool:
-        return self._ask(lambda: bool(self._redis.ping()), lambda: False)
-
-    def close(self) -> None:
-        self._redis.close()
-
-    def _count(self, key: str, seconds: int) -> int:
-        with self._redis.pipeline() as steps:
-            steps.set(key, 0, ex=seconds, nx=True)
-            steps.incr(key)
-            return int(steps.execute()[1])
-
-    def _ask(self, redis_does: Callable[[], T], without: Callable[[], T]) -> T:
-        if self._breaker.allows():
-            try:
-                return redis_does()
-            except redis.RedisError as error:
-                self._breaker.failed(error)
-        return without()

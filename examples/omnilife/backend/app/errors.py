@@ -28,7 +28,6 @@ WORDS = {
     "missing": "Is required.",
     "string_type": "Must be a text.",
     "string_too_long": "Must have at most {max_length} characters.",
-    "string_pattern_mismatch": "Does not have the right form.",
     "string_unicode": "Is no valid text.",
     "int_parsing": "Must be a whole number.",
     "int_type": "Must be a whole number.",

@@ -90,9 +90,13 @@ def create(session: Session, user_id: int, name: str, description: str, color: s
     return habit
 
 
-def remove(session: Session, user_id: int, habit_id: int) -> None:
+def remove(session: Session, user_id: int, habit_id: int) -> Sequence[int]:
+    """Gives the ids of the entries that went with it."""
     change(session, user_id)
-    session.delete(find(session, user_id, habit_id))
+    habit = find(session, user_id, habit_id)
+    gone = session.scalars(delete(Entry).where(Entry.habit_id == habit.id).returning(Entry.id)).all()
+    session.delete(habit)
+    return gone
 
 
 def entries(

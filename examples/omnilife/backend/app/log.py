@@ -34,5 +34,5 @@ def configure(level: str, revision: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for name in ("uvicorn.access", "httpx"):
+    for name in ("uvicorn.access", "httpx2"):
         logging.getLogger(name).disabled = True

@@ -2,37 +2,33 @@
 
 The database answers, unless there is an Elasticsearch that is quicker at it. Elasticsearch only says which things
 match; what they are comes from the database, so that nothing deleted or of somebody else is ever shown. What could not
-be indexed while it was down is brought in by `python -m app.search`.
+be indexed while it was down is brought in by `python -m app.reindex`.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import httpx
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.breaker import Breaker
 from app.database import Database
 from app.metrics import Metrics
 from app.models import Entry, Habit
-from app.settings import Settings
 
-ELASTICSEARCH_SECONDS = 1.0
-INDEX = "omnilife"
-MAPPING = {
-    "mappings": {
-        "dynamic": "strict",
-        "properties": {"user_id": {"type": "long"}, "text": {"type": "text"}},
-    }
-}
+if TYPE_CHECKING:
+    from app.elasticsearch import Elasticsearch
+
+# Longest snippet, in characters.
 SNIPPET = 120
+# How many things go into the index at once.
+BATCH = 500
 
 Kind = Literal["habit", "entry"]
 Reference = tuple[Kind, int]
+# What the index has of it; None is for what has gone.
+Document = tuple[Reference, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Hit:
 class Search:
     def __init__(self, database: Database, elasticsearch_url: str | None, metrics: Metrics) -> None:
         self.database = database
-        self.elasticsearch = Elasticsearch(elasticsearch_url) if elasticsearch_url else None
+        self.elasticsearch = _open(elasticsearch_url) if elasticsearch_url else None
         self.metrics = metrics
 
     def find(self, user_id: int, words: str, limit: int) -> list[Hit]:
@@ -60,17 +56,13 @@ class Search:
             return _look_up(session, user_id, words, references)
 
     def wrote_habit(self, user_id: int, habit: Habit) -> None:
-        if self.elasticsearch:
-            self.elasticsearch.write([_habit_document(user_id, habit)])
+        self._write([_habit_document(user_id, habit)])
 
     def wrote_entry(self, user_id: int, entry: Entry) -> None:
-        if self.elasticsearch:
-            self.elasticsearch.write([_entry_document(user_id, entry)])
+        self._write([_entry_document(user_id, entry)])
 
-    def removed(self, kind: Kind, thing_id: int) -> None:
-        # The entries of a habit that is gone stay in the index, where nothing finds them any more; see _look_up.
-        if self.elasticsearch:
-            self.elasticsearch.write([((kind, thing_id), None)])
+    def removed(self, references: Iterable[Reference]) -> None:
+        self._write([(reference, None) for reference in references])
 
     def is_up(self) -> bool:
         return self.elasticsearch is None or self.elasticsearch.is_up()
@@ -83,8 +75,8 @@ class Search:
             documents = [_habit_document(habit.user_id, habit) for habit in session.scalars(select(Habit))]
             for entry, user_id in session.execute(select(Entry, Habit.user_id).join(Habit)):
                 documents.append(_entry_document(user_id, entry))
-        for start in range(0, len(documents), 500):
-            if not self.elasticsearch.write(documents[start : start + 500]):
+        for start in range(0, len(documents), BATCH):
+            if not self.elasticsearch.write(documents[start : start + BATCH]):
                 raise ConnectionError("Elasticsearch does not take it; see the log")
         return len(documents)
 
@@ -92,9 +84,16 @@ class Search:
         if self.elasticsearch:
             self.elasticsearch.close()
 
+    def _write(self, documents: Sequence[Document]) -> None:
+        if self.elasticsearch:
+            self.elasticsearch.write(documents)
 
-# None is for what has gone.
-Document = tuple[Reference, dict[str, Any] | None]
+
+def _open(url: str) -> "Elasticsearch":
+    # The HTTP client is slow to load, and most do without it.
+    from app.elasticsearch import Elasticsearch
+
+    return Elasticsearch(url)
 
 
 def _habit_document(user_id: int, habit: Habit) -> Document:
@@ -103,72 +102,6 @@ def _habit_document(user_id: int, habit: Habit) -> Document:
 
 def _entry_document(user_id: int, entry: Entry) -> Document:
     return ("entry", entry.id), {"user_id": user_id, "text": entry.note}
-
-
-class Elasticsearch:
-    """Its HTTP interface, as far as we need it. No method raises: when it fails, we do without."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=ELASTICSEARCH_SECONDS)
-        self._breaker = Breaker("elasticsearch")
-        self._has_index = False
-
-    def find(self, user_id: int, words: str, limit: int) -> list[Reference] | None:
-        matches = {"match": {"text": {"query": words, "operator": "and"}}}
-        prefixes = {"match_phrase_prefix": {"text": {"query": words}}}
-        query = {
-            "query": {
-                "bool": {
-                    "filter": [{"term": {"user_id": user_id}}],
-                    "should": [matches, prefixes],
-                    "minimum_should_match": 1,
-                }
-            },
-            "size": limit,
-            "_source": False,
-        }
-        found = self._ask("POST", f"/{INDEX}/_search", json=query)
-        return None if found is None else [_reference(hit["_id"]) for hit in found["hits"]["hits"]]
-
-    def write(self, documents: Sequence[Document]) -> bool:
-        lines: list[Any] = []
-        for (kind, thing_id), source in documents:
-            place = {"_index": INDEX, "_id": f"{kind}-{thing_id}"}
-            lines += [{"delete": place}] if source is None else [{"index": place}, source]
-        body = "".join(f"{json.dumps(line)}\n" for line in lines)
-        answer = self._ask("POST", "/_bulk", content=body, headers={"Content-Type": "application/x-ndjson"})
-        return answer is not None and not answer["errors"]
-
-    def is_up(self) -> bool:
-        return self._ask("GET", "/_cluster/health") is not None
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _ask(self, method: str, path: str, **request: Any) -> Any:
-        if not self._breaker.allows():
-            return None
-        try:
-            if not self._has_index:
-                self._make_index()
-            answer = self._http.request(method, path, **request)
-            answer.raise_for_status()
-            return answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            self._breaker.failed(error)
-            return None
-
-    def _make_index(self) -> None:
-        answer = self._http.put(f"/{INDEX}", json=MAPPING)
-        # 400 says that it is there already.
-        if answer.status_code != 400:
-            answer.raise_for_status()
-        self._has_index = True
-
-
-def _reference(name: str) -> Reference:
-    kind, _, number = name.partition("-")
-    return ("habit" if kind == "habit" else "entry"), int(number)
 
 
 def _find_in_database(session: Session, user_id: int, words: str, limit: int) -> list[Hit]:
@@ -215,9 +148,3 @@ def snippet(text: str, words: str) -> str:
     start = max(0, min(at - SNIPPET // 3, len(line) - SNIPPET))
     end = start + SNIPPET
     return f"{'…' if start else ''}{line[start:end].strip()}{'…' if end < len(line) else ''}"
-
-
-if __name__ == "__main__":
-    settings = Settings.from_environment()
-    search = Search(Database(settings.database_url), settings.elasticsearch_url, Metrics())
-    print(f"{search.index_all()} things are in the index")

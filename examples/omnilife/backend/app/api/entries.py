@@ -53,4 +53,4 @@ def check_in(
 def delete_entry(habit_id: HabitId, day: Day, account: AccountGiven, services: ServicesGiven) -> None:
     with services.database.write() as session:
         entry_id = habits.remove_entry(session, account.id, habit_id, day)
-    services.search.removed("entry", entry_id)
+    services.search.removed([("entry", entry_id)])

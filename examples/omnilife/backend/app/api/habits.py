@@ -54,8 +54,8 @@ def change_habit(
 @router.delete("/{habit_id}", status_code=204)
 def delete_habit(habit_id: HabitId, account: AccountGiven, services: ServicesGiven) -> None:
     with services.database.write() as session:
-        habits.remove(session, account.id, habit_id)
-    services.search.removed("habit", habit_id)
+        entry_ids = habits.remove(session, account.id, habit_id)
+    services.search.removed([("habit", habit_id), *(("entry", entry_id) for entry_id in entry_ids)])
 
 
 def _out(standing: habits.Standing) -> HabitOut:

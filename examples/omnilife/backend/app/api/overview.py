@@ -3,10 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import StringConstraints
 
 from app.api.given import AccountGiven, ServicesGiven, Today
-from app.api.schemas import Found, HitOut, Stats
+from app.api.schemas import Found, HitOut, Stats, Words
 from app.stats import stats
 
 router = APIRouter(prefix="/api", tags=["overview"])
@@ -19,10 +18,10 @@ CACHE_SECONDS = 30
 def search(
     account: AccountGiven,
     services: ServicesGiven,
-    q: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)],
+    q: Words,
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
 ) -> Found:
-    hits = services.search.find(account.id, q.replace("\0", ""), limit)
+    hits = services.search.find(account.id, q, limit)
     return Found(items=[HitOut.model_validate(hit) for hit in hits])
 
 

@@ -12,6 +12,7 @@ from app.models import DEFAULT_COLOR
 T = TypeVar("T")
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
+COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 
@@ -44,6 +45,12 @@ def _email(text: str) -> str:
     return text
 
 
+def _color(text: str) -> str:
+    if not COLOR.fullmatch(text):
+        raise ValueError(f"Must be a color such as {DEFAULT_COLOR}.")
+    return text
+
+
 Day = Annotated[date, BeforeValidator(_day)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_printable)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable_lines)]
@@ -53,8 +60,11 @@ Email = Annotated[
     AfterValidator(_printable),
     AfterValidator(_email),
 ]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_printable)
+]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=200)]
-Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+Color = Annotated[str, AfterValidator(_color)]
 
 
 class Given(BaseModel):
