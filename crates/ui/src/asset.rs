@@ -26,7 +26,8 @@ pub const ALL: &[Asset] = &[
             include_str!("../style/base.css"),
             include_str!("../style/shell.css"),
             include_str!("../style/log.css"),
-            include_str!("../style/environment.css")
+            include_str!("../style/environment.css"),
+            include_str!("../style/settings.css")
         ),
     },
     Asset {

@@ -84,7 +84,7 @@ async fn show(app: &App, project: &Project, name: &str) -> AppResult<Json<rest::
     Ok(Json(json(app, project, row).await?))
 }
 
-async fn set_rules(
+pub(crate) async fn set_rules(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, environment)): Path<(String, String, String)>,

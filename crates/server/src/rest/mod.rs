@@ -3,7 +3,7 @@
 //! Each handler begins by asking what this token may; each change is written to the audit log with it.
 
 mod artifact;
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod deployment;
 pub(crate) mod environment;
 mod event;
@@ -11,10 +11,10 @@ pub(crate) mod log;
 pub(crate) mod project;
 pub(crate) mod release;
 pub(crate) mod run;
-mod runner;
-mod secret;
+pub(crate) mod runner;
+pub(crate) mod secret;
 mod status;
-mod token;
+pub(crate) mod token;
 mod workflow;
 
 use crate::app::App;

@@ -41,7 +41,7 @@ async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec
     Ok(Json(seen.map(|project| json(&app, project)).collect()))
 }
 
-async fn create(
+pub(crate) async fn create(
     State(app): State<Arc<App>>,
     who: Principal,
     Json(body): Json<rest::NewProject>,

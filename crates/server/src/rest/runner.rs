@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// All runners with what they have to do, in the API's words and in the engine's.
-pub(super) async fn all(app: &App) -> AppResult<Vec<(rest::Runner, queue::Runner)>> {
+pub(crate) async fn all(app: &App) -> AppResult<Vec<(rest::Runner, queue::Runner)>> {
     let (rows, leased) = {
         let mut c = app.store.read().await?;
         (c.runners().await?, c.leased_jobs().await?)
@@ -62,7 +62,7 @@ async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec
     Ok(Json(all(&app).await?.into_iter().map(|(json, _)| json).collect()))
 }
 
-async fn drain(
+pub(crate) async fn drain(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(name): Path<String>,

@@ -33,8 +33,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 #[derive(serde::Deserialize)]
-struct Level {
-    environment: Option<String>,
+pub(crate) struct Level {
+    pub environment: Option<String>,
 }
 
 fn bad(error: BadName) -> AppError {
@@ -76,7 +76,7 @@ async fn list_secrets(
     Ok(Json(rows.into_iter().map(json).collect()))
 }
 
-async fn set_secret(
+pub(crate) async fn set_secret(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, secret)): Path<(String, String, String)>,
@@ -111,7 +111,7 @@ fn detail(name: &str, environment: &str) -> String {
     serde_json::json!({"name": name, "environment": environment}).to_string()
 }
 
-async fn delete_secret(
+pub(crate) async fn delete_secret(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, secret)): Path<(String, String, String)>,
@@ -168,7 +168,7 @@ async fn list_variables(
     Ok(Json(rows.into_iter().map(json).collect()))
 }
 
-async fn set_variable(
+pub(crate) async fn set_variable(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, variable)): Path<(String, String, String)>,
@@ -204,7 +204,7 @@ async fn set_variable(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn delete_variable(
+pub(crate) async fn delete_variable(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, variable)): Path<(String, String, String)>,

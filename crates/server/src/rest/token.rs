@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/tokens/{id}", delete(revoke))
 }
 
-async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<rest::Token>>> {
+pub(crate) async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<rest::Token>>> {
     who.demand_server(Scope::Admin)?;
     let mut c = app.store.read().await?;
     let projects: HashMap<i64, String> = c
@@ -43,7 +43,7 @@ async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec
     Ok(Json(tokens.collect()))
 }
 
-async fn create(
+pub(crate) async fn create(
     State(app): State<Arc<App>>,
     who: Principal,
     Json(body): Json<rest::NewToken>,
@@ -128,7 +128,11 @@ pub(super) async fn by_path(app: &App, path: &str) -> AppResult<pilotage_store::
     app.project(owner, name).await
 }
 
-async fn revoke(State(app): State<Arc<App>>, who: Principal, Path(id): Path<i64>) -> AppResult<StatusCode> {
+pub(crate) async fn revoke(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> AppResult<StatusCode> {
     who.demand_server(Scope::Admin)?;
     let actor = who.actor();
     let revoked = app

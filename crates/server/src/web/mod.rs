@@ -15,6 +15,7 @@ mod rollback;
 mod run;
 mod runs;
 mod session;
+mod settings;
 mod viewer;
 
 use crate::app::App;
@@ -51,6 +52,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(run::routes())
         .merge(runs::routes())
         .merge(session::routes())
+        .merge(settings::routes())
         .merge(live::routes())
         .merge(log::routes())
         .merge(asset::routes())

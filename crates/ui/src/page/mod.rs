@@ -10,3 +10,4 @@ pub mod problem;
 pub mod rollback;
 pub mod run;
 pub mod runs;
+pub mod settings;
