@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub started_at: i64,
     /// When each runner was last heard of. Shown to people; nothing is decided by it.
     pub seen: Mutex<HashMap<i64, i64>>,
+    /// How far the audit log's chain was verified.
+    pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -108,6 +108,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         started_at: clock.now(),
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
+        audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),
         pagerduty: config.outgoing.pagerduty,

@@ -82,3 +82,89 @@ async fn secrets_are_set_and_never_shown_and_variables_and_rules_are() {
         403
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_shown_once_and_revoked_and_projects_are_made() {
+    let world = World::new().await;
+    let ana = Reader::new(&world, &world.admin).await;
+    let made = ana
+        .post(
+            "/settings/projects",
+            &[("owner", "o"), ("name", "p"), ("branch", "main")],
+        )
+        .await;
+    assert_eq!((made.status, made.location.as_str()), (303, "/o/p/runs"));
+    let again = ana
+        .post(
+            "/settings/projects",
+            &[("owner", "o"), ("name", "p"), ("branch", "main")],
+        )
+        .await;
+    assert!(again.status == 409 && again.text.contains("exists already"));
+
+    let fields = [
+        ("name", "kim"),
+        ("kind", "person"),
+        ("project", "o/p"),
+        ("days", "30"),
+    ];
+    let none = ana.post("/settings/tokens", &fields).await;
+    assert!(
+        none.status == 400 && none.text.contains("tick one"),
+        "{}",
+        none.text
+    );
+    let mut fields = fields.to_vec();
+    fields.push(("scope_read", "yes"));
+    let made = ana.post("/settings/tokens", &fields).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let text = made
+        .text
+        .split("<pre class=\"one\"><code>")
+        .nth(1)
+        .expect("a token");
+    let token = text.split('<').next().expect("its end").to_owned();
+    let page = ana.get("/settings").await.text;
+    assert!(page.contains("kim") && !page.contains(&token), "it is shown once");
+
+    let kim = Reader::new(&world, &token).await;
+    assert_eq!(kim.get("/o/p/settings").await.status, 200);
+    for path in ["/settings", "/audit", "/audit/export", "/runners"] {
+        assert_eq!(kim.get(path).await.status, 403, "{path}");
+    }
+    let id = page.split("/settings/tokens/").nth(1).expect("a form");
+    let id = id.split('/').next().expect("an id");
+    let path = format!("/settings/tokens/{id}/revoke");
+    assert_eq!(ana.post(&path, &[]).await.status, 303);
+    assert_eq!(
+        kim.get("/o/p/settings").await.location,
+        "/login?to=%2Fo%2Fp%2Fsettings"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_are_drained_and_the_audit_log_tells_it_with_a_whole_chain() {
+    let world = World::new().await;
+    let _runner = world.runner("<b>r", &["linux"]).await;
+    let ana = Reader::new(&world, &world.admin).await;
+    let page = ana.get("/runners").await.text;
+    assert!(
+        page.contains("0 of 4 slots busy") && page.contains("&lt;b&gt;r"),
+        "{page}"
+    );
+    let drained = ana
+        .post("/runners/drain", &[("runner", "<b>r"), ("drain", "yes")])
+        .await;
+    assert_eq!(drained.status, 303);
+    assert!(ana.get("/runners").await.text.contains("Take jobs again"));
+
+    let page = ana.get("/audit?q=actor%3Aadmin+action%3Arunner.drain").await.text;
+    assert!(
+        page.contains("chain verified") && page.contains("<code>runner.drain</code>"),
+        "{page}"
+    );
+    assert!(!page.contains("<code>session.begin</code>"), "{page}");
+    assert!(ana.get("/audit?q=nowhere").await.text.contains("No row fits"));
+    let export = ana.get("/audit/export").await.text;
+    assert!(export.lines().count() >= 3 && export.contains("runner.drain"));
+}

@@ -2,7 +2,7 @@
 
 use crate::db::{Connection, record};
 use crate::error::{Result, StoreError};
-use pilotage_trust::audit::{Entry, START, Verifier};
+use pilotage_trust::audit::{Broken, Entry, START, Verifier};
 
 record! {
     pub struct AuditRow {
@@ -39,6 +39,19 @@ impl From<AuditRow> for Entry {
             hash,
         }
     }
+}
+
+/// Which entries are wanted: those that have each of these texts, whatever its case; an empty one is in all.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub actor: String,
+    pub action: String,
+    pub object: String,
+    /// Anywhere, the detail included.
+    pub text: String,
+    /// Only those before this one.
+    pub before: Option<i64>,
+    pub limit: i64,
 }
 
 /// How many entries are read at a time.
@@ -87,6 +100,55 @@ impl Connection {
             .bind(seq)
             .bind(limit);
         Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// Entries that fit, the newest first.
+    pub async fn audit_newest(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM audit
+             WHERE ($1 IS NULL OR seq < $1)
+               AND ($2 = '' OR instr(lower(actor), lower($2)) > 0)
+               AND ($3 = '' OR instr(lower(action), lower($3)) > 0)
+               AND ($4 = '' OR instr(lower(subject), lower($4)) > 0)
+               AND ($5 = '' OR instr(lower(actor || ' ' || action || ' ' || subject || ' ' || detail), lower($5)) > 0)
+             ORDER BY seq DESC LIMIT $6",
+        );
+        let rows = rows
+            .bind(filter.before)
+            .bind(&filter.actor)
+            .bind(&filter.action)
+            .bind(&filter.object)
+            .bind(&filter.text)
+            .bind(filter.limit);
+        Ok(rows.fetch_all(&mut self.inner).await?)
+    }
+
+    /// The number of the newest entry; 0 where there is none.
+    pub async fn last_audit(&mut self) -> Result<i64> {
+        let row = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit");
+        Ok(row.fetch_one(&mut self.inner).await?)
+    }
+
+    /// Goes on with a walk along the chain, by about `most` entries; where it does not hold, if it does not.
+    pub async fn walk_audit(&mut self, verifier: &mut Verifier, most: i64) -> Result<Option<Broken>> {
+        let end = verifier.entries.saturating_add(most);
+        while verifier.entries < end {
+            let page = self.audit_after(verifier.entries, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for row in page {
+                if let Err(broken) = verifier.check(&row.into()) {
+                    return Ok(Some(broken));
+                }
+            }
+        }
+        // What was seen before cannot be gone.
+        let last = self.last_audit().await?;
+        Ok((last < verifier.entries).then_some(Broken {
+            seq: last + 1,
+            reason: "it was there before and is missing",
+        }))
     }
 
     /// Walks the whole chain: how many entries there are, and the last one's hash.

@@ -28,7 +28,7 @@ mod setting;
 mod token;
 
 pub use artifact::Artifact;
-pub use audit::AuditRow;
+pub use audit::{AuditFilter, AuditRow};
 pub use blob::{BlobName, BlobWriter, Blobs};
 pub use cache::Cache;
 pub use db::{Connection, Reader, Transaction};

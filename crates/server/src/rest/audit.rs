@@ -85,7 +85,7 @@ async fn verify(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<r
     }
 }
 
-async fn export(State(app): State<Arc<App>>, who: Principal) -> AppResult<Response> {
+pub(crate) async fn export(State(app): State<Arc<App>>, who: Principal) -> AppResult<Response> {
     who.demand_server(Scope::Admin)?;
     let pages = futures_util::stream::try_unfold((app, 0), |(app, after)| async move {
         let rows = app.store.read().await?.audit_after(after, LIMIT_MAX).await?;

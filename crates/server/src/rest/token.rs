@@ -43,11 +43,17 @@ pub(crate) async fn list(State(app): State<Arc<App>>, who: Principal) -> AppResu
     Ok(Json(tokens.collect()))
 }
 
-pub(crate) async fn create(
+async fn create(
     State(app): State<Arc<App>>,
     who: Principal,
     Json(body): Json<rest::NewToken>,
 ) -> AppResult<Response> {
+    let created = make(&app, &who, body).await?;
+    Ok((StatusCode::CREATED, Json(created)).into_response())
+}
+
+/// Makes a token; its text is told here and never again.
+pub(crate) async fn make(app: &App, who: &Principal, body: rest::NewToken) -> AppResult<rest::CreatedToken> {
     who.demand_server(Scope::Admin)?;
     let name = Label::parse(&body.name).map_err(|error| AppError::bad_request(error.to_string()))?;
     let (kind, scopes) = (kind(&body.kind)?, scopes(&body.scopes)?);
@@ -57,7 +63,7 @@ pub(crate) async fn create(
         ));
     }
     let project_id = match &body.project {
-        Some(path) => Some(by_path(&app, path).await?.id),
+        Some(path) => Some(by_path(app, path).await?.id),
         None => None,
     };
     let expires_at = body.expires_in_s.map(|s| {
@@ -89,14 +95,10 @@ pub(crate) async fn create(
             })
         })
         .await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(rest::CreatedToken {
-            id,
-            token: text.to_string(),
-        }),
-    )
-        .into_response())
+    Ok(rest::CreatedToken {
+        id,
+        token: text.to_string(),
+    })
 }
 
 fn kind(word: &str) -> AppResult<TokenKind> {

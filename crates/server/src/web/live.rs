@@ -43,6 +43,7 @@ enum Topic {
     Deployment(i64),
     Environment(String),
     Run(i64),
+    Runners,
 }
 
 impl Topic {
@@ -52,6 +53,7 @@ impl Topic {
             "dashboard" => Some(Topic::Dashboard),
             "deployment" => rest.parse().ok().map(Topic::Deployment),
             "environment" => Some(Topic::Environment(rest.to_owned())),
+            "runners" => Some(Topic::Runners),
             "run" => rest.parse().ok().map(Topic::Run),
             _ => None,
         }
@@ -63,6 +65,7 @@ impl Topic {
             Topic::Dashboard => dashboard::fragments(app, viewer).await,
             Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,
+            Topic::Runners => super::runners::fragments(app, viewer).await,
             Topic::Run(id) => run::fragments(app, viewer, *id).await,
         }
     }

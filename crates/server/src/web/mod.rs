@@ -4,6 +4,7 @@
 //! changes something; nothing is decided here. No page changes anything on GET; each form carries the session's token.
 
 mod asset;
+mod audit;
 mod dashboard;
 mod deployment;
 mod environment;
@@ -13,10 +14,14 @@ mod log;
 mod page;
 mod rollback;
 mod run;
+mod runners;
 mod runs;
+mod server;
 mod session;
 mod settings;
 mod viewer;
+
+pub(crate) use audit::Walked;
 
 use crate::app::App;
 use axum::Router;
@@ -56,6 +61,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(live::routes())
         .merge(log::routes())
         .merge(asset::routes())
+        .merge(audit::routes())
+        .merge(runners::routes())
+        .merge(server::routes())
         .layer(axum::middleware::from_fn(guarded))
         .layer(CompressionLayer::new().gzip(true))
 }

@@ -1,5 +1,6 @@
 //! One module a page: a view model with public fields, its markup, and the fragments that change while it is open.
 
+pub mod audit;
 pub mod dashboard;
 pub mod deployment;
 pub mod environment;
@@ -9,5 +10,7 @@ pub mod me;
 pub mod problem;
 pub mod rollback;
 pub mod run;
+pub mod runners;
 pub mod runs;
+pub mod server;
 pub mod settings;
