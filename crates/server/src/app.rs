@@ -3,6 +3,7 @@
 pub(crate) mod deployments;
 pub(crate) mod releases;
 
+use crate::attempts::Attempts;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::driver::deployment::Live;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub started_at: i64,
     /// When each runner was last heard of. Shown to people; nothing is decided by it.
     pub seen: Mutex<HashMap<i64, i64>>,
+    /// Wrong tokens and denied attempts.
+    pub attempts: Attempts,
     /// How far the audit log's chain was verified.
     pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.

@@ -1,6 +1,7 @@
 //! Who asks, and what they may. Every handler begins with one call here; there is no other way in.
 
 use crate::app::App;
+use crate::attempts::{Asker, Peer};
 use crate::error::{AppError, AppResult};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -106,11 +107,18 @@ impl FromRequestParts<Arc<App>> for Principal {
             .token(&token::hash(&token), app.now())
             .await?;
         let Some(row) = row else {
+            let (peer, now) = (Peer::of(&parts.extensions), app.now());
+            if let Some(seconds) = app.attempts.bearer.wait(peer, now) {
+                return Err(AppError::too_many(seconds));
+            }
+            app.attempts.bearer.count(peer, now);
             // Guessing 256 bits is hopeless anyway; this keeps it from being a load.
             tokio::time::sleep(GUESS_TIME).await;
             return Err(AppError::unauthorized());
         };
-        row.try_into()
+        let who: Self = row.try_into()?;
+        Asker::name(&parts.extensions, who.actor());
+        Ok(who)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a request is refused with: a status, what is wrong, and what to do next.
 
+use crate::attempts::Reason;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,8 @@ pub(crate) struct AppError {
     pub detail: String,
     pub advice: Option<String>,
     pub diagnostics: Vec<Diagnostic>,
+    /// After how many seconds it may be tried again.
+    pub retry_after_s: Option<u64>,
 }
 
 pub(crate) type AppResult<T> = Result<T, AppError>;
@@ -25,6 +28,7 @@ impl AppError {
             detail: detail.into(),
             advice: None,
             diagnostics: Vec::new(),
+            retry_after_s: None,
         }
     }
 
@@ -58,6 +62,16 @@ impl AppError {
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "no valid token was given")
             .advice("set PILOTAGE_TOKEN, or give the token as the password to git")
+    }
+
+    /// Too many wrong tokens came from there.
+    pub(crate) fn too_many(seconds: u64) -> Self {
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many wrong tokens came from there",
+        );
+        error.retry_after_s = Some(seconds);
+        error.advice(format!("try again in {seconds} s"))
     }
 
     /// A fault of ours: logged here once, told without its insides.
@@ -97,6 +111,7 @@ impl From<StoreError> for AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
+        let reason = Reason(self.detail.clone());
         let title = self.status.canonical_reason().unwrap_or("refused").to_owned();
         let problem = Problem {
             status: self.status.as_u16(),
@@ -106,7 +121,11 @@ impl IntoResponse for AppError {
             diagnostics: self.diagnostics,
         };
         let mut response = (self.status, Json(problem)).into_response();
+        response.extensions_mut().insert(reason);
         let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

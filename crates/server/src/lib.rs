@@ -5,6 +5,7 @@
 
 mod answer;
 mod app;
+mod attempts;
 mod auth;
 mod blob;
 pub mod clock;

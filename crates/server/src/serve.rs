@@ -1,6 +1,7 @@
 //! A server's life: its directory, its keys, its listener, its tasks, and its end.
 
 use crate::app::App;
+use crate::attempts::{self, Peer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Driver;
@@ -13,6 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use futures_util::StreamExt;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -108,6 +110,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         started_at: clock.now(),
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
+        attempts: attempts::Attempts::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),
@@ -189,8 +192,7 @@ fn router(app: Arc<App>) -> Router {
         .nest(pilotage_api::lease::PREFIX, runner::routes())
         .nest(pilotage_api::rest::PREFIX, rest::routes())
         .merge(git::routes())
-        .merge(web::routes())
-        .fallback(|| async { crate::error::AppError::not_found("such page") })
+        .merge(web::routes(&app))
         .method_not_allowed_fallback(|| async {
             crate::error::AppError::new(
                 axum::http::StatusCode::METHOD_NOT_ALLOWED,
@@ -200,6 +202,10 @@ fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::map_response(crate::error::as_problem))
         .layer(axum::middleware::map_request(patient))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&app),
+            attempts::record,
+        ))
         .with_state(app)
 }
 
@@ -241,8 +247,8 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files, mostly: it passes when connections end.
                 tracing::warn!("a connection cannot be accepted: {error}");
@@ -251,7 +257,11 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let (service, peer) = (TowerToHyperService::new(router.clone()), Peer(from.ip()));
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            hyper::service::Service::call(&service, request)
+        });
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();

@@ -24,13 +24,16 @@ mod viewer;
 pub(crate) use audit::Walked;
 
 use crate::app::App;
+use crate::error::AppError;
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use page::WebError;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
+use viewer::Viewer;
 
 /// Owners that cannot be: their paths are pages.
 pub(crate) const RESERVED: &[&str] = &[
@@ -48,7 +51,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "settings",
 ];
 
-pub(crate) fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .merge(dashboard::routes())
         .merge(deployment::routes())
@@ -64,7 +67,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(audit::routes())
         .merge(runners::routes())
         .merge(server::routes())
-        .layer(axum::middleware::from_fn(guarded))
+        .fallback(nowhere)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(app), guarded))
         .layer(CompressionLayer::new().gzip(true))
 }
 
@@ -74,11 +78,22 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// What holds for each page: nothing changes for a request that another site made, and the browser is told to load
 /// and run nothing but ours.
-async fn guarded(request: Request, next: Next) -> Response {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) && !same_origin(&request) {
-        return (StatusCode::FORBIDDEN, "this request came from another site").into_response();
+async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let asked = request.headers().clone();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = if reads || same_origin(&request) {
+        next.run(request).await
+    } else {
+        WebError::from(AppError::new(
+            StatusCode::FORBIDDEN,
+            "this request came from another site",
+        ))
+        .into_response()
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let viewer = Viewer::of(&asked, &app).await.ok().flatten();
+        response = page::for_reader(response, viewer.as_ref(), session::theme(&asked));
     }
-    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", POLICY),
@@ -94,6 +109,17 @@ async fn guarded(request: Request, next: Next) -> Response {
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("private, no-cache"));
     response
+}
+
+/// What is no page: said as a page to browsers, as a problem to programs.
+async fn nowhere(headers: HeaderMap) -> Response {
+    let error = AppError::not_found("such page");
+    let accepts = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+    if accepts.is_some_and(|accepts| accepts.starts_with(b"text/html")) {
+        WebError::from(error).into_response()
+    } else {
+        error.into_response()
+    }
 }
 
 /// By `Sec-Fetch-Site`, which browsers set and pages cannot; by `Origin` where a browser is too old for it. A program

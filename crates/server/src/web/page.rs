@@ -1,13 +1,14 @@
 //! Pages as answers, and refusals as pages.
 
 use super::viewer::Viewer;
+use crate::attempts::Reason;
 use crate::error::AppError;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::Markup;
 use pilotage_store::StoreError;
 use pilotage_ui::page::problem::Problem;
-use pilotage_ui::shell::{Place, ServerTab, Shell, document};
+use pilotage_ui::shell::{Place, ServerTab, Shell, Theme, document};
 
 /// Why there is no page.
 #[derive(Debug)]
@@ -53,12 +54,38 @@ impl IntoResponse for WebError {
                     advice: error.advice.as_deref().map(sentence),
                     name: None,
                 };
-                let shell = Shell::new(title, Place::Server(ServerTab::Other));
-                let html = document(&shell, &problem.main());
-                (error.status, Html(html)).into_response()
+                let mut response = (error.status, Html(drawn(&problem, None, Theme::System))).into_response();
+                if let Some(seconds) = error.retry_after_s {
+                    let headers = response.headers_mut();
+                    headers.insert(header::RETRY_AFTER, seconds.into());
+                }
+                // Drawn again for who looks, where that is known.
+                response.extensions_mut().insert(Reason(error.detail));
+                response.extensions_mut().insert(problem);
+                response
             }
         }
     }
+}
+
+fn drawn(problem: &Problem, viewer: Option<&Viewer>, theme: Theme) -> String {
+    let place = Place::Server(ServerTab::Other);
+    let mut shell = Shell::new(problem.title.clone(), place);
+    shell.viewer = viewer.map(Viewer::shown);
+    shell.theme = theme;
+    document(&shell, &problem.main())
+}
+
+/// A refusal as its reader sees pages: with the navigation, their name and their colours.
+pub(super) fn for_reader(mut response: Response, viewer: Option<&Viewer>, theme: Theme) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
+        return response;
+    };
+    problem.name = viewer.map(|viewer| viewer.who.name.clone());
+    let html = drawn(&problem, viewer, theme);
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, html.into())
 }
 
 /// A lowercase fragment as a sentence.

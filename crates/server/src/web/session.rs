@@ -4,18 +4,21 @@ use super::form::Form;
 use super::page::{WebResult, see_other, show};
 use super::viewer::Viewer;
 use crate::app::App;
+use crate::attempts::{self, Peer};
 use crate::auth::GUESS_TIME;
 use crate::error::{AppError, AppResult};
-use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use pilotage_store::Session;
 use pilotage_trust::token::{self, TokenKind};
-use pilotage_ui::page::{login::Login, me::Me};
+use pilotage_ui::page::login::Login;
+use pilotage_ui::page::me::{self, Me};
 use pilotage_ui::shell::{Place, ServerTab, Shell, Theme, document};
 use serde::Deserialize;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 /// The cookies.
@@ -30,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/login", get(form).post(sign_in))
         .route("/logout", post(sign_out))
         .route("/me", get(me))
+        .route("/me/sessions/end", post(end_sessions))
         .route("/me/theme", post(set_theme))
 }
 
@@ -68,11 +72,22 @@ struct SignIn {
 }
 
 /// No session's token stands in this form: there is no session yet. `Sec-Fetch-Site` and `Origin` were looked at.
+///
+/// All wrong tokens get the same answer, in the same time; too many of them from one place, or in all, get 429, and
+/// then no token is looked at.
 async fn sign_in(
     State(app): State<Arc<App>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     axum::Form(SignIn { to, token }): axum::Form<SignIn>,
 ) -> WebResult {
+    let peer = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Extension(peer)| peer.0);
+    if let Some(seconds) = app.attempts.sign_in.wait(peer, app.now()) {
+        let refused = format!("Too many wrong tokens came from there. Try again in {seconds} s.");
+        let mut response = page(StatusCode::TOO_MANY_REQUESTS, to, Some(refused));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        return Ok(response);
+    }
     let found = app
         .store
         .read()
@@ -80,19 +95,24 @@ async fn sign_in(
         .token(&token::hash(token.trim()), app.now())
         .await?;
     let Some(found) = found.filter(|token| token.kind == TokenKind::Person.word()) else {
+        app.attempts.sign_in.count(peer, app.now());
+        let detail = serde_json::json!({"reason": "the token is not known", "from": peer.to_string()});
+        attempts::denied(&app, "nobody", "/login", detail).await;
         tokio::time::sleep(GUESS_TIME).await;
         let refused = "This token is not known here, or it is over.".to_owned();
         return Ok(page(StatusCode::UNAUTHORIZED, to, Some(refused)));
     };
-    let cookie = token::generate(TokenKind::Person).map_err(|error| AppError::internal(&error))?;
+    // A session that came with the request ends: nobody goes on in one that somebody else may know.
+    let before = cookie(&headers, SESSION).map(token::hash);
+    let fresh = token::generate(TokenKind::Person).map_err(|error| AppError::internal(&error))?;
     let agent = headers
         .get(header::USER_AGENT)
         .map_or("", |value| value.to_str().unwrap_or_default());
     let session = Session {
-        hash: token::hash(&cookie),
+        hash: token::hash(&fresh),
         token_id: found.id,
         agent: agent.chars().take(AGENT_BYTES_MAX).collect(),
-        address: String::new(),
+        address: peer.to_string(),
         created_at: app.now(),
         seen_at: app.now(),
         expires_at: app.now() + SESSION_TIME,
@@ -102,27 +122,28 @@ async fn sign_in(
     app.store
         .write(move |c| {
             Box::pin(async move {
+                if let Some(before) = before {
+                    c.delete_session(&before).await?;
+                }
+                let detail = serde_json::json!({"from": session.address}).to_string();
                 c.add_session(&session).await?;
-                c.add_audit(now, &actor, "session.begin", "", "{}").await
+                c.add_audit(now, &actor, "session.begin", "", &detail).await
             })
         })
         .await?;
     let mut response = see_other(local_path(&to));
-    set_cookie(&mut response, &app, SESSION, &cookie, SESSION_TIME / 1000)?;
+    set_cookie(&mut response, &app, SESSION, &fresh, SESSION_TIME / 1000)?;
     Ok(response)
 }
 
 async fn sign_out(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    _viewer: Viewer,
+    viewer: Viewer,
     _form: Form<Nothing>,
 ) -> WebResult {
     if let Some(cookie) = cookie(&headers, SESSION) {
-        let hash = token::hash(cookie);
-        app.store
-            .write(move |c| Box::pin(async move { c.delete_session(&hash).await }))
-            .await?;
+        end(&app, &viewer, vec![token::hash(cookie)]).await?;
     }
     let mut response = see_other("/login");
     set_cookie(&mut response, &app, SESSION, "", 0)?;
@@ -133,10 +154,47 @@ async fn sign_out(
 #[derive(Deserialize)]
 pub(super) struct Nothing {}
 
-async fn me(viewer: Viewer) -> Response {
+/// Ends sessions, and tells the audit log.
+async fn end(app: &App, viewer: &Viewer, hashes: Vec<String>) -> AppResult<()> {
+    let (now, actor) = (app.now(), viewer.who.actor());
+    app.store
+        .write(move |c| {
+            Box::pin(async move {
+                for hash in hashes {
+                    if c.delete_session(&hash).await? {
+                        let detail = serde_json::json!({"session": name(&hash)}).to_string();
+                        c.add_audit(now, &actor, "session.end", "", &detail).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+/// What a session is called on pages: enough of its hash to be found by.
+fn name(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+async fn me(State(app): State<Arc<App>>, headers: HeaderMap, viewer: Viewer) -> WebResult {
+    let own = cookie(&headers, SESSION).map(token::hash).unwrap_or_default();
+    let now = app.now();
+    let rows = app.store.read().await?.sessions(viewer.who.token, now).await?;
+    let sessions = rows.into_iter().map(|row| me::Session {
+        present: row.hash == own,
+        name: name(&row.hash),
+        agent: row.agent,
+        address: row.address,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+    });
     let me = Me {
         viewer: viewer.shown(),
         theme: viewer.theme,
+        sessions: sessions.collect(),
+        now,
         scopes: viewer
             .who
             .scopes
@@ -144,11 +202,44 @@ async fn me(viewer: Viewer) -> Response {
             .map(|scope| scope.word().to_owned())
             .collect(),
     };
-    show(
-        &viewer,
-        Shell::new("You", Place::Server(ServerTab::Other)),
-        &me.main(),
-    )
+    let shell = Shell::new("You", Place::Server(ServerTab::Other));
+    Ok(show(&viewer, shell, &me.main()))
+}
+
+#[derive(Deserialize)]
+struct End {
+    /// Which one; none for all but this one.
+    #[serde(default)]
+    session: String,
+}
+
+/// Only sessions of the viewer's own token are looked at.
+async fn end_sessions(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    viewer: Viewer,
+    Form(wanted): Form<End>,
+) -> WebResult {
+    let own = cookie(&headers, SESSION).map(token::hash).unwrap_or_default();
+    let rows = app
+        .store
+        .read()
+        .await?
+        .sessions(viewer.who.token, app.now())
+        .await?;
+    let hashes = rows.into_iter().map(|row| row.hash);
+    let hashes: Vec<String> = if wanted.session.is_empty() {
+        hashes.filter(|hash| *hash != own).collect()
+    } else {
+        hashes.filter(|hash| name(hash) == wanted.session).collect()
+    };
+    end(&app, &viewer, hashes).await?;
+    Ok(see_other("/me"))
+}
+
+/// The colours that the reader chose.
+pub(super) fn theme(headers: &HeaderMap) -> Theme {
+    Theme::parse(cookie(headers, THEME).unwrap_or_default())
 }
 
 #[derive(Deserialize)]

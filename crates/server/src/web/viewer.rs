@@ -3,11 +3,12 @@
 use super::page::WebError;
 use super::session;
 use crate::app::App;
+use crate::attempts::Asker;
 use crate::auth::Principal;
-use crate::error::AppError;
+use crate::error::AppResult;
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use pilotage_trust::token::Scope;
 use pilotage_ui::shell::{self, Theme};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,23 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
+    /// Who these headers are of; none where nobody is signed in.
+    pub(super) async fn of(headers: &HeaderMap, app: &App) -> AppResult<Option<Self>> {
+        let Some(cookie) = session::cookie(headers, session::SESSION) else {
+            return Ok(None);
+        };
+        let hash = pilotage_trust::token::hash(cookie);
+        let mut c = app.store.read().await?;
+        let Some(row) = c.token_of_session(&hash, app.now()).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            who: row.try_into()?,
+            theme: session::theme(headers),
+            csrf: csrf_of(cookie),
+        }))
+    }
+
     /// What the shell shows of them.
     pub(super) fn shown(&self) -> shell::Viewer {
         shell::Viewer {
@@ -53,29 +71,12 @@ impl FromRequestParts<Arc<App>> for Viewer {
     type Rejection = WebError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, WebError> {
-        let theme = Theme::parse(session::cookie(&parts.headers, session::THEME).unwrap_or_default());
-        let cookie = session::cookie(&parts.headers, session::SESSION);
-        let row = match cookie {
-            Some(cookie) => {
-                let hash = pilotage_trust::token::hash(cookie);
-                app.store
-                    .read()
-                    .await
-                    .map_err(AppError::from)?
-                    .token_of_session(&hash, app.now())
-                    .await
-            }
-            None => Ok(None),
-        };
-        let (Some(row), Some(cookie)) = (row.map_err(AppError::from)?, cookie) else {
-            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            let to = if parts.method == Method::GET { path } else { "/" };
-            return Err(WebError::SignIn(to.to_owned()));
-        };
-        Ok(Self {
-            who: row.try_into()?,
-            theme,
-            csrf: csrf_of(cookie),
-        })
+        if let Some(viewer) = Viewer::of(&parts.headers, app).await? {
+            Asker::name(&parts.extensions, viewer.who.actor());
+            return Ok(viewer);
+        }
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let to = if parts.method == Method::GET { path } else { "/" };
+        Err(WebError::SignIn(to.to_owned()))
     }
 }

@@ -4,6 +4,7 @@
 use crate::icon::{Icon, coloured};
 use maud::{Markup, html};
 
+#[derive(Clone)]
 pub struct Problem {
     /// `Page not found`
     pub title: String,
