@@ -70,7 +70,7 @@ struct Window {
 
 impl Window {
     fn count(&mut self, now: i64) -> u32 {
-        if now - self.start >= WINDOW {
+        if self.count == 0 || now - self.start >= WINDOW {
             *self = Window { start: now, count: 0 };
         }
         self.count = self.count.saturating_add(1);

@@ -10,6 +10,9 @@ use support::World;
 use support::reader::{Reader, read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Fields or headers.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// A path with its parameters filled in, and what it takes.
 #[derive(Debug)]
 struct Route {
@@ -103,7 +106,7 @@ async fn no_form_is_taken_that_is_not_of_this_session_and_nothing_changes_on_get
             assert_eq!(ana.get(path).await.status, 405, "GET {path}");
         }
         let ours = ("csrf", ana.csrf.as_str());
-        let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 5] = [
+        let cases: [(&str, Pairs<'_>, Pairs<'_>); 5] = [
             ("no word", &[], &[]),
             ("another session's word", &[("csrf", other.csrf.as_str())], &[]),
             ("another site", &[ours], &[("sec-fetch-site", "cross-site")]),
