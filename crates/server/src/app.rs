@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub seen: Mutex<HashMap<i64, i64>>,
     /// Wrong tokens and denied attempts.
     pub attempts: Attempts,
+    /// Where the newest failures of runs are said; those of runs that are over do not change.
+    pub failures: Mutex<HashMap<(i64, i64), crate::web::Said>>,
     /// How far the audit log's chain was verified.
     pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.

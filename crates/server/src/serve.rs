@@ -111,6 +111,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
         attempts: attempts::Attempts::default(),
+        failures: std::sync::Mutex::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),

@@ -36,7 +36,7 @@ async fn a_broken_default_branch_and_a_run_that_goes_on_are_on_the_overview() {
         let request = client.get(&world.url).header("cookie", &cookie);
         request.send().await.unwrap().text().await.unwrap()
     };
-    assert!(page().await.contains("No project yet"));
+    assert!(page().await.contains("Push a project to begin"));
 
     let checkout = world.project().await;
     checkout.write(".github/workflows/ci.yml", FILE);
@@ -45,14 +45,20 @@ async fn a_broken_default_branch_and_a_run_that_goes_on_are_on_the_overview() {
     let runner = world.runner("r", &["ubuntu-latest"]).await;
     let lease = runner.lease().await;
     runner.ack(&lease).await.unwrap();
-    assert!(page().await.contains("1 run<"), "it runs now");
+    assert!(
+        page().await.contains("1 run · 0 jobs queued · 1 of 4 slots busy"),
+        "it runs now"
+    );
     runner.finish(&lease, Conclusion::Failure, 0).await.unwrap();
     world
         .until("runs/1", |run| run["run"]["status"] == "completed")
         .await;
     let html = page().await;
     assert!(
-        html.contains("is broken") && html.contains("last 1 runs: 0 passed, 1 failed"),
+        html.contains("is broken")
+            && html.contains("action=\"/o/p/runs/1/rerun\"")
+            && html.contains("href=\"/o/p/runs/1\"")
+            && html.contains("last 1 runs: 0 passed, 1 failed"),
         "{html}"
     );
 

@@ -2,6 +2,7 @@
 
 use crate::db::{Connection, record};
 use crate::deployment::Deployment;
+use crate::environment::Wait;
 use crate::error::Result;
 use crate::run::Run;
 
@@ -48,11 +49,27 @@ impl Connection {
         Ok(rows.bind(workflow).fetch_all(&mut self.inner).await?)
     }
 
+    /// Jobs that wait for an environment, the newest first.
+    pub async fn open_waits(&mut self, limit: i64) -> Result<Vec<Wait>> {
+        let rows =
+            sqlx::query_as("SELECT * FROM waits WHERE status = 'waiting' ORDER BY job_id DESC LIMIT $1");
+        Ok(rows.bind(limit).fetch_all(&mut self.inner).await?)
+    }
+
+    /// Of the newest deployments of all: those that wait.
+    pub async fn waiting_deployments(&mut self, among: i64) -> Result<Vec<Deployment>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM (SELECT * FROM deployments ORDER BY id DESC LIMIT $1)
+             WHERE result IS NULL AND status = 'waiting' ORDER BY id DESC",
+        );
+        Ok(rows.bind(among).fetch_all(&mut self.inner).await?)
+    }
+
     /// Of the newest deployments of all: those that a person may have to look at, since `after`.
     pub async fn bad_deployments(&mut self, after: i64, among: i64) -> Result<Vec<Deployment>> {
         let rows = sqlx::query_as(
             "SELECT * FROM (SELECT * FROM deployments ORDER BY id DESC LIMIT $2)
-             WHERE result IN ('rolled-back', 'needs-attention') AND ended_at > $1 ORDER BY id DESC",
+             WHERE result IN ('rolled-back', 'needs-attention') AND kind <> 'rollback' AND ended_at > $1 ORDER BY id DESC",
         );
         Ok(rows.bind(after).bind(among).fetch_all(&mut self.inner).await?)
     }

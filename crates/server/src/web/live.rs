@@ -39,7 +39,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// What a page can follow: the word before the first colon says which page, the rest which thing.
 #[derive(Clone, Debug)]
 enum Topic {
-    Dashboard,
+    /// With what the reader filters by.
+    Dashboard(String),
     Deployment(i64),
     Environment(String),
     Run(i64),
@@ -50,7 +51,7 @@ impl Topic {
     fn parse(text: &str) -> Option<Self> {
         let (word, rest) = text.split_once(':').unwrap_or((text, ""));
         match word {
-            "dashboard" => Some(Topic::Dashboard),
+            "dashboard" => Some(Topic::Dashboard(rest.to_owned())),
             "deployment" => rest.parse().ok().map(Topic::Deployment),
             "environment" => Some(Topic::Environment(rest.to_owned())),
             "runners" => Some(Topic::Runners),
@@ -62,7 +63,7 @@ impl Topic {
     /// The page's fragments as they are now, for this viewer.
     async fn fragments(&self, app: &Arc<App>, viewer: &Viewer) -> WebResult<Vec<Fragment>> {
         match self {
-            Topic::Dashboard => dashboard::fragments(app, viewer).await,
+            Topic::Dashboard(filter) => dashboard::fragments(app, viewer, filter).await,
             Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,
             Topic::Runners => super::runners::fragments(app, viewer).await,

@@ -22,6 +22,7 @@ mod settings;
 mod viewer;
 
 pub(crate) use audit::Walked;
+pub(crate) use dashboard::Said;
 
 use crate::app::App;
 use crate::error::AppError;

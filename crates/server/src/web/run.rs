@@ -130,7 +130,7 @@ fn job(job: &rest::Job) -> Job {
 }
 
 /// The first error that the job told of, with the lines around it; or the last lines of the step that failed.
-async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
+pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
     let step = job
         .steps
         .iter()
