@@ -112,6 +112,8 @@ fn row(row: AuditRow) -> Row {
     };
     let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap_or_default();
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let name = detail.get("name").and_then(serde_json::Value::as_str);
+    let object = name.map_or_else(|| row.subject.clone(), |name| format!("{} {name}", row.subject));
     let detail = detail.as_object().map(|fields| {
         let fields = fields.iter().map(|(name, value)| (name.clone(), text(value)));
         fields.filter(|(_, value)| !value.is_empty()).collect()
@@ -123,7 +125,7 @@ fn row(row: AuditRow) -> Row {
         by,
         denied: row.action.starts_with("denied"),
         action: row.action,
-        object: row.subject,
+        object,
         detail: detail.unwrap_or_default(),
         hash: row.hash,
     }

@@ -1,5 +1,6 @@
 //! P1, the overview: what needs the reader, what runs now, the projects.
 
+use super::runners::quoted;
 use super::server::project_form;
 use crate::Fragment;
 use crate::shell::{Viewer, csrf_field};
@@ -158,7 +159,7 @@ impl Dashboard {
                     @for run in &self.running { (run.row(self.now)) }
                 }
                 @if let Some((at, why)) = self.queue.as_ref().and_then(|queue| queue.next.as_ref()) {
-                    p class="m s more1" { "The oldest job waits " (words::ago(*at, self.now)) ": " (why) ". " a class="a" href="/runners#queue" { "Queue" } }
+                    p class="m s more1" { "The oldest job waits " (words::ago(*at, self.now)) ": " (quoted(why)) ". " a class="a" href="/runners#queue" { "Queue" } }
                 }
             }
         }
@@ -166,7 +167,7 @@ impl Dashboard {
 
     fn projects(&self) -> Markup {
         html! {
-            section id="projects" class="first" aria-labelledby="pr" {
+            section id="projects" aria-labelledby="pr" {
                 div class="head" { h2 id="pr" { "Projects" } span class="m" { (self.projects.len()) }
                     form class="end acts" role="search" method="get" action="/" {
                         input class="flt" type="search" name="q" value=(self.filter) maxlength="200" aria-label="Filter projects" placeholder="Filter: name, status:failed";
@@ -294,7 +295,7 @@ impl Project {
                 }
                 td class="r ht" { @if let Some(share) = self.success { (words::percent(share)) } }
                 td class="ht" { (self.serves(self.staging.as_ref(), now)) }
-                td class="full" data-l="production" { (self.serves(self.production.as_ref(), now)) }
+                td class="full" data-l=[self.production.as_ref().map(|_| "production")] { (self.serves(self.production.as_ref(), now)) }
             }
         }
     }

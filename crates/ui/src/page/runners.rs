@@ -106,7 +106,7 @@ impl Runners {
                         li {
                             (Status::Queued.icon())
                             a class="t1" href={ "/" (job.project) "/runs/" (job.run) "/jobs/" (job.job) } { b { (job.name) } " " span class="m" { (job.project) " #" (job.run) } }
-                            span { (job.why) }
+                            span { (quoted(&job.why)) }
                             span class="m end nw" { (words::ago(job.queued_at, self.now)) }
                         }
                     }
@@ -126,6 +126,16 @@ impl Runners {
                 }
                 pre class="one" { code { "pilotage runner start --server " (self.url) " --token-file TOKEN_FILE --slots 2 --label gpu" } }
             }
+        }
+    }
+}
+
+/// What stands between backticks, as code.
+#[must_use]
+pub fn quoted(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

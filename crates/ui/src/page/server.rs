@@ -92,7 +92,7 @@ impl Server {
                     label { span { "Ends" }
                         select name="days" { option value="30" { "in 30 days" } option value="7" { "in 7 days" } option value="90" { "in 90 days" } option value="365" { "in a year" } option value="" { "never" } }
                     }
-                    fieldset { legend { "It may" }
+                    fieldset class="ticks" { legend { "It may" }
                         @for scope in &self.scopes {
                             label class="tick" {
                                 input type="checkbox" name={ "scope_" (scope) } value="yes" checked[self.form.scopes.iter().any(|ticked| ticked == scope)];
@@ -113,7 +113,7 @@ impl Server {
                 td { b { (token.name) } " " span class="m" { "token " (token.id) } }
                 td class="w full" { @if token.kind == "runner" { "run jobs" } @else { (token.scopes.join(", ")) } }
                 td class="m ht" { (token.project.as_deref().unwrap_or("all")) }
-                td class="r m ht" { (words::ago(token.created_at, self.now)) }
+                td class="r m ht" { @if token.created_at > 0 { (words::ago(token.created_at, self.now)) } @else { "at first start" } }
                 td class="m ht" { @match token.expires_at { Some(at) => (words::date(at)), None => "never" } }
                 td class="r" {
                     @if token.revoked { span class="m" { "revoked" } }
