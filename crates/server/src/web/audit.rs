@@ -114,6 +114,10 @@ fn row(row: AuditRow) -> Row {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let name = detail.get("name").and_then(serde_json::Value::as_str);
     let object = name.map_or_else(|| row.subject.clone(), |name| format!("{} {name}", row.subject));
+    let object = match detail.get("reason").and_then(serde_json::Value::as_str) {
+        Some(reason) if !reason.is_empty() => format!("{object}: {reason}"),
+        _ => object,
+    };
     let detail = detail.as_object().map(|fields| {
         let fields = fields.iter().map(|(name, value)| (name.clone(), text(value)));
         fields.filter(|(_, value)| !value.is_empty()).collect()

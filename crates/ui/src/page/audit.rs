@@ -95,7 +95,7 @@ impl Row {
                     span class="nw" { b { (self.who) } " " span class="m" { (self.by) } }
                     code { (self.action) }
                     span class="t1" title=(self.object) { (self.object) }
-                    @if self.denied { (Status::Failed.mark_as("denied")) }
+                    @if self.denied { (Status::Failed.icon()) }
                 }
                 dl class="kv kv1" {
                     @for (name, value) in &self.detail { dt { (name) } dd { (value) } }
