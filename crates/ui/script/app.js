@@ -1,3 +1,4 @@
 // What every page loads: each module does nothing where its part of the page is not there.
 import "./time.js";
 import "./live.js";
+import "./log.js";

@@ -37,6 +37,7 @@ pub const ALL: &[Asset] = &[
     },
     script("app.js", include_str!("../script/app.js")),
     script("live.js", include_str!("../script/live.js")),
+    script("log.js", include_str!("../script/log.js")),
     script("time.js", include_str!("../script/time.js")),
 ];
 

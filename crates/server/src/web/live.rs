@@ -5,7 +5,7 @@
 //! them all; so nothing is missed whatever was lost, and no history has to be kept. Each patch has a revision that
 //! only rises, over restarts as well, so that a browser never goes back in time.
 
-use super::page::WebResult;
+use super::page::{WebError, WebResult};
 use super::run;
 use super::viewer::Viewer;
 use super::{dashboard, deployment, environment};
@@ -14,7 +14,7 @@ use crate::error::AppError;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use pilotage_ui::Fragment;
@@ -43,6 +43,7 @@ enum Topic {
     Dashboard(String),
     Deployment(i64),
     Environment(String),
+    Log(i64),
     Run(i64),
     Runners,
 }
@@ -54,6 +55,7 @@ impl Topic {
             "dashboard" => Some(Topic::Dashboard(rest.to_owned())),
             "deployment" => rest.parse().ok().map(Topic::Deployment),
             "environment" => Some(Topic::Environment(rest.to_owned())),
+            "log" => rest.parse().ok().map(Topic::Log),
             "runners" => Some(Topic::Runners),
             "run" => rest.parse().ok().map(Topic::Run),
             _ => None,
@@ -66,6 +68,7 @@ impl Topic {
             Topic::Dashboard(filter) => dashboard::fragments(app, viewer, filter).await,
             Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,
+            Topic::Log(job) => super::log::fragments(app, viewer, *job).await,
             Topic::Runners => super::runners::fragments(app, viewer).await,
             Topic::Run(id) => run::fragments(app, viewer, *id).await,
         }
@@ -80,6 +83,7 @@ struct Topics {
 async fn stream(
     State(app): State<Arc<App>>,
     viewer: Viewer,
+    headers: HeaderMap,
     Query(Topics { topics }): Query<Topics>,
 ) -> WebResult<Response> {
     let topics: Option<Vec<Topic>> = topics.split(',').take(TOPICS_MAX + 1).map(Topic::parse).collect();
@@ -93,6 +97,7 @@ async fn stream(
         sent: HashMap::new(),
         first: true,
         viewer,
+        headers,
         topics,
         app,
     };
@@ -109,6 +114,8 @@ async fn stream(
 struct Follower {
     app: Arc<App>,
     viewer: Viewer,
+    /// With the cookie, which may be worth nothing any more.
+    headers: HeaderMap,
     topics: Vec<Topic>,
     changes: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -147,6 +154,10 @@ async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, std::
 
 impl Follower {
     async fn look(&mut self) -> WebResult<String> {
+        let Some(viewer) = Viewer::of(&self.headers, &self.app).await? else {
+            return Err(WebError::SignIn("/".to_owned()));
+        };
+        self.viewer = viewer;
         let mut text = String::new();
         if std::mem::take(&mut self.first) {
             // Says at once that the line stands.

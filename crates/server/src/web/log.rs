@@ -8,21 +8,30 @@ use crate::rest::run;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use pilotage_api::rest::{Job, LogQuery};
+use pilotage_api::rest::{Job, LogQuery, RunDetail};
+use pilotage_api::runner::Conclusion;
 use pilotage_trust::token::Scope;
+use pilotage_ui::Fragment;
 use pilotage_ui::page::log::{Line, Log, Step, WINDOW};
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/{owner}/{name}/runs/{id}/jobs/{job}", get(page))
+        .route("/{owner}/{name}/runs/{id}/jobs/{job}/lines", get(follow))
         .route("/{owner}/{name}/runs/{id}/jobs/{job}/log.txt", get(raw))
 }
+
+/// How long lines are waited for, so that a lost client is noticed.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How many lines stand above the first error.
+const BEFORE_ERROR: u64 = 12;
 
 type Place4 = Path<(String, String, i64, i64)>;
 
@@ -42,7 +51,7 @@ async fn find(
     viewer: &Viewer,
     path: (String, String, i64, i64),
     attempt: Option<u32>,
-) -> WebResult<(pilotage_api::rest::RunDetail, Job)> {
+) -> WebResult<(RunDetail, Job)> {
     let (owner, name, id, job) = path;
     let missing = || AppError::not_found(format!("job {job}"));
     let (_, project) = run::find(app, &viewer.who, id, Scope::Read)
@@ -67,24 +76,17 @@ async fn page(
     let (owner, name) = (path.0.clone(), path.1.clone());
     let (detail, job) = find(&app, &viewer, path, window.attempt).await?;
     let total = app.store.logs.state(job.id).await?.lines;
-    let from = begin(&app, &job, &window, total).await?;
-    let until = (from + WINDOW).min(total);
-    let run = format!("/{owner}/{name}/runs/{}", detail.run.id);
-    let log = Log {
-        path: format!("{run}/jobs/{}", job.id),
-        run,
-        run_title: format!("#{} {}", detail.run.number, detail.run.title),
-        status: Status::of_run(&job.status, job.conclusion.map(|end| end.word())),
-        steps: job.steps.iter().map(step).collect(),
-        lines: lines(&app, job.id, from, until).await?,
-        missing: job.log_missing,
-        name: job.name,
-        why: job.why,
-        runner: job.runner,
-        total,
-        from,
-        until,
+    let error = match job.conclusion {
+        Some(Conclusion::Failure) => super::run::failure(&app, &job).await?.marked,
+        _ => None,
     };
+    let from = begin(&app, &job, &window, error, total).await?;
+    let mut log = view(&(owner.clone(), name.clone()), &detail, &job);
+    log.error = error;
+    log.total = total;
+    log.from = from;
+    log.until = (from + WINDOW).min(total);
+    log.lines = lines(&app, job.id, log.from, log.until).await?;
     let place = Place::Project {
         owner,
         name,
@@ -92,7 +94,81 @@ async fn page(
     };
     let mut shell = Shell::new(format!("Log of {}", log.name), place);
     shell.wide = true;
+    if log.live {
+        shell.topics = vec![format!("log:{}", job.id)];
+    }
     Ok(show(&viewer, shell, &log.main()))
+}
+
+/// All but the lines.
+fn view(of: &(String, String), detail: &RunDetail, job: &Job) -> Log {
+    let run = format!("/{}/{}/runs/{}", of.0, of.1, detail.run.id);
+    Log {
+        path: format!("{run}/jobs/{}", job.id),
+        run,
+        run_title: format!("#{} {}", detail.run.number, detail.run.title),
+        status: Status::of_run(&job.status, job.conclusion.map(Conclusion::word)),
+        steps: job.steps.iter().map(step).collect(),
+        missing: job.log_missing,
+        name: job.name.clone(),
+        why: job.why.clone(),
+        runner: job.runner.clone(),
+        live: job.conclusion.is_none(),
+        error: None,
+        lines: Vec::new(),
+        total: 0,
+        from: 0,
+        until: 0,
+    }
+}
+
+/// The header and the steps of a job that runs.
+pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, id: i64) -> WebResult<Vec<Fragment>> {
+    let missing = || AppError::not_found(format!("job {id}"));
+    let row = app.store.read().await?.job(id).await?.ok_or_else(missing)?;
+    let (_, project) = run::find(app, &viewer.who, row.run_id, Scope::Read).await?;
+    let path = (project.owner.clone(), project.name.clone(), row.run_id, id);
+    let (detail, job) = find(app, viewer, path, u32::try_from(row.attempt).ok()).await?;
+    Ok(view(&(project.owner, project.name), &detail, &job).fragments())
+}
+
+#[derive(Deserialize)]
+struct From {
+    /// The line to go on with, from 0.
+    from: u64,
+    /// Whose head was shown last.
+    step: Option<u32>,
+    attempt: Option<u32>,
+}
+
+/// The lines that come next, as rows: waits for them while the job runs. No list at all when there will be no more.
+async fn follow(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Path(path): Place4,
+    Query(asked): Query<From>,
+) -> WebResult {
+    let of = (path.0.clone(), path.1.clone());
+    let (detail, job) = find(&app, &viewer, path, asked.attempt).await?;
+    let mut state = if job.conclusion.is_none() {
+        app.store.logs.watch_new(job.id)?
+    } else {
+        app.store.logs.watch(job.id).await?
+    };
+    let mut stopping = app.stopping.clone();
+    let gone = tokio::select! {
+        state = state.wait_for(|state| state.ended || state.lines > asked.from) => state.is_err(),
+        _ = stopping.wait_for(|stop| *stop) => false,
+        () = tokio::time::sleep(PATIENCE) => false,
+    };
+    let now = *state.borrow();
+    let mut log = view(&of, &detail, &job);
+    log.total = now.lines;
+    log.from = asked.from.min(now.lines);
+    log.until = log.from.saturating_add(WINDOW).min(now.lines);
+    log.live = !(now.ended || gone) || log.until < now.lines;
+    log.lines = lines(&app, job.id, log.from, log.until).await?;
+    Ok(Html(log.more(asked.step).into_string()).into_response())
 }
 
 fn step(step: &pilotage_api::rest::Step) -> Step {
@@ -105,7 +181,7 @@ fn step(step: &pilotage_api::rest::Step) -> Step {
 }
 
 /// Where the window begins: what was asked for, otherwise so that the failing step's end is in it, or the newest.
-async fn begin(app: &App, job: &Job, window: &Window, total: u64) -> WebResult<u64> {
+async fn begin(app: &App, job: &Job, window: &Window, error: Option<u64>, total: u64) -> WebResult<u64> {
     let last = total.saturating_sub(WINDOW);
     if let Some(from) = window.from {
         return Ok(from.min(total.saturating_sub(1)));
@@ -117,7 +193,8 @@ async fn begin(app: &App, job: &Job, window: &Window, total: u64) -> WebResult<u
         let (pieces, _) = app.store.logs.read(job.id, Some(step), 0).await?;
         return Ok(pieces.first().map_or(last, |piece| piece.first_line).min(total));
     }
-    Ok(last)
+    // A few lines before the error, so that what led to it is read first.
+    Ok(error.map_or(last, |error| error.saturating_sub(BEFORE_ERROR).min(last)))
 }
 
 async fn lines(app: &App, job: i64, from: u64, until: u64) -> WebResult<Vec<Line>> {

@@ -1,7 +1,9 @@
 //! P3, the log of a job: its steps, and a window of its lines. Lines are counted over the whole job, from 1, as the
 //! REST log does from 0: step 3's line 4182 is `#s3:4182`.
 
+use crate::Fragment;
 use crate::ansi::Ansi;
+use crate::icon::{Icon, icon};
 use crate::status::Status;
 use crate::words;
 use maud::{Markup, html};
@@ -30,6 +32,10 @@ pub struct Log {
     pub until: u64,
     /// Lines that never came, from 0: from, up to and not with.
     pub missing: Option<(u64, u64)>,
+    /// More lines may come.
+    pub live: bool,
+    /// The first error, from 0.
+    pub error: Option<u64>,
 }
 
 pub struct Step {
@@ -57,7 +63,46 @@ impl Log {
     #[must_use]
     pub fn main(&self) -> Markup {
         html! {
-            nav aria-label="Steps" {
+            (self.nav())
+            section class="first" aria-label="Log" {
+                div class="bar" {
+                    span class="s m" id="said" role="status" { (self.said()) }
+                    span class="end acts" {
+                        @if let Some((step, line)) = self.first_error() {
+                            a class="btn" href=(link(&self.path, step, line)) { "First error" }
+                        }
+                        @if self.from > 0 {
+                            a class="btn no" href={ (self.path) "?from=" (self.from.saturating_sub(WINDOW)) } { "Before" }
+                        }
+                        @if self.until < self.total {
+                            a class="btn no" href={ (self.path) "?from=" (self.until) } { "After" }
+                        }
+                        a class="btn" href={ (self.path) "/log.txt" } { "Raw" }
+                    }
+                }
+                div class="lgw" role="log" aria-live="off" tabindex="0" aria-label="Lines" {
+                    (self.rows())
+                    // Shown by `log.js` where lines came below what is read.
+                    button class="btn pill" id="below" type="button" hidden { (icon(Icon::ArrowDown)) span {} }
+                }
+            }
+        }
+    }
+
+    /// What changes while the job runs, beside its lines.
+    #[must_use]
+    pub fn fragments(&self) -> Vec<Fragment> {
+        vec![Fragment::new("steps", self.nav())]
+    }
+
+    fn first_error(&self) -> Option<(u32, u64)> {
+        let line = self.lines.iter().find(|line| Some(line.number) == self.error)?;
+        Some((line.step, line.number))
+    }
+
+    fn nav(&self) -> Markup {
+        html! {
+            nav id="steps" aria-label="Steps" {
                 p class="s m" { a href=(self.run) { (self.run_title) } }
                 h1 class="lh" { (self.status.icon()) (self.name) }
                 p class="s m" { (self.status.word()) @if !self.runner.is_empty() { ", " (self.runner) } }
@@ -68,21 +113,6 @@ impl Log {
                         @for step in &self.steps { li { (self.step(step)) } }
                     }
                 }
-            }
-            section class="first" aria-label="Log" {
-                div class="bar" {
-                    span class="s m" role="status" { (self.said()) }
-                    span class="end acts" {
-                        @if self.from > 0 {
-                            a class="btn no" href={ (self.path) "?from=" (self.from.saturating_sub(WINDOW)) } { "Before" }
-                        }
-                        @if self.until < self.total {
-                            a class="btn no" href={ (self.path) "?from=" (self.until) } { "After" }
-                        }
-                        a class="btn" href={ (self.path) "/log.txt" } { "Raw" }
-                    }
-                }
-                div class="lgw" role="log" aria-live="off" tabindex="0" aria-label="Lines" { (self.rows()) }
             }
         }
     }
@@ -100,9 +130,8 @@ impl Log {
     }
 
     fn step(&self, step: &Step) -> Markup {
-        let shown = self.lines.first().is_some_and(|line| line.step == step.number);
         html! {
-            a href={ (self.path) "?step=" (step.number) } aria-current=[shown.then_some("step")] {
+            a href={ (self.path) "?step=" (step.number) } {
                 (step.status.icon())
                 span class="t1" { (step.name) }
                 span class="vh" { (step.status.word()) }
@@ -111,7 +140,15 @@ impl Log {
         }
     }
 
-    fn rows(&self) -> Markup {
+    /// The lines of the window. What they are followed by, and where from, stands on the list for `log.js`.
+    #[must_use]
+    pub fn rows(&self) -> Markup {
+        self.more(None)
+    }
+
+    /// The same for lines that follow others; `headed` is the step whose head stands already.
+    #[must_use]
+    pub fn more(&self, headed: Option<u32>) -> Markup {
         let mut ansi = Ansi::default();
         let mut step = None;
         let mut texts = Vec::new();
@@ -120,12 +157,17 @@ impl Log {
             if step.replace(line.step) != Some(line.step) {
                 ansi = Ansi::default();
             }
-            texts.push(row(line, &mut ansi));
+            texts.push(row(line, &mut ansi, self.error == Some(line.number)));
         }
-        let mut last = None;
+        let mut last = headed;
         html! {
-            ol class="lg" {
-                @if self.lines.is_empty() { li { span class="n" {} span class="m" { "nothing written yet" } } }
+            ol class="lg" id="lines"
+                data-next=(self.until)
+                data-total=(self.total)
+                data-step=[texts.last().and(step)]
+                data-follow=[(self.live && self.until >= self.total).then(|| format!("{}/lines", self.path))]
+            {
+                @if self.lines.is_empty() { li class="none" { span class="n" {} span class="m" { "nothing written yet" } } }
                 @for (line, text) in self.lines.iter().zip(&texts) {
                     @if last.replace(line.step) != Some(line.step) { (self.head(line.step)) }
                     (text)
@@ -155,14 +197,14 @@ impl Log {
     }
 }
 
-fn row(line: &Line, ansi: &mut Ansi) -> Markup {
+fn row(line: &Line, ansi: &mut Ansi, error: bool) -> Markup {
     let id = format!("s{}:{}", line.step, line.number + 1);
     let (class, text) = levelled(&line.text);
     let shown = text
         .get(..text.floor_char_boundary(SHOWN_BYTES_MAX))
         .unwrap_or(text);
     html! {
-        li id=(id) class=[(class == Some("f1")).then_some("e1")] {
+        li id=(id) class=[(error || class == Some("f1")).then_some("e1")] {
             a class="n" href={ "#" (id) } { (line.number + 1) }
             span {
                 @match class {
