@@ -135,6 +135,7 @@ pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, id: i64) -> WebRe
 #[derive(Deserialize)]
 struct From {
     /// The line to go on with, from 0.
+    #[serde(default)]
     from: u64,
     /// Whose head was shown last.
     step: Option<u32>,
