@@ -51,6 +51,8 @@ pub struct AuditFilter {
     pub text: String,
     /// Only those before this one.
     pub before: Option<i64>,
+    /// How many entries are looked through at most.
+    pub among: i64,
     pub limit: i64,
 }
 
@@ -106,7 +108,7 @@ impl Connection {
     pub async fn audit_newest(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>> {
         let rows = sqlx::query_as(
             "SELECT * FROM audit
-             WHERE ($1 IS NULL OR seq < $1)
+             WHERE ($1 IS NULL OR seq < $1) AND seq >= coalesce($1, (SELECT max(seq) + 1 FROM audit)) - $7
                AND ($2 = '' OR instr(lower(actor), lower($2)) > 0)
                AND ($3 = '' OR instr(lower(action), lower($3)) > 0)
                AND ($4 = '' OR instr(lower(subject), lower($4)) > 0)
@@ -119,7 +121,8 @@ impl Connection {
             .bind(&filter.action)
             .bind(&filter.object)
             .bind(&filter.text)
-            .bind(filter.limit);
+            .bind(filter.limit)
+            .bind(filter.among);
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 

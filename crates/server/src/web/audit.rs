@@ -22,6 +22,9 @@ const QUERY_CHARS: usize = 300;
 /// How many rows a look at the page verifies at most: a long chain is walked once, over several looks.
 const WALK: i64 = 20_000;
 
+/// How many rows a filter looks through at a time.
+const AMONG: i64 = 100_000;
+
 /// How far the chain was verified since the server started.
 pub(crate) type Walked = Mutex<Verifier>;
 
@@ -48,11 +51,22 @@ async fn page(State(app): State<Arc<App>>, viewer: Viewer, Query(asked): Query<A
     let mut filter = filter(&query);
     filter.before = asked.before;
     filter.limit = PAGE + 1;
+    filter.among = AMONG;
     let mut rows = app.store.read().await?.audit_newest(&filter).await?;
     let page = usize::try_from(PAGE).unwrap_or_default();
     let more = rows.len() > page;
     rows.truncate(page);
-    let last = rows.last().map(|row| row.seq).filter(|_| more);
+    let start = match (asked.before, &chain) {
+        (Some(before), _) => before - AMONG,
+        (None, Chain::Verified { of, .. }) => of + 1 - AMONG,
+        (None, Chain::Broken { .. }) => 0,
+    };
+    // Either more fit among those that were looked through, or more are to be looked through.
+    let last = rows
+        .last()
+        .map(|row| row.seq)
+        .filter(|_| more)
+        .or((start > 1).then_some(start));
     let older = last.and_then(|seq| {
         let seq = seq.to_string();
         serde_urlencoded::to_string([("q", query.as_str()), ("before", &seq)]).ok()
