@@ -1,6 +1,7 @@
 //! The store on real SQLite files.
 
-use pilotage_store::{Holder, NewJob, NewToken, Result, Store, StoreError, Transition};
+use pilotage_store::{AuditFilter, Holder, NewJob, NewToken, Result, Store, StoreError, Transition};
+use pilotage_trust::audit::Verifier;
 use std::sync::Arc;
 
 async fn open(directory: &tempfile::TempDir) -> Store {
@@ -255,9 +256,27 @@ async fn the_audit_log_notices_a_change() {
             .unwrap();
     }
     assert_eq!(store.read().await.unwrap().verify_audit().await.unwrap().0, 3);
+    let mut walked = Verifier::default();
+    let mut c = store.read().await.unwrap();
+    assert_eq!(c.walk_audit(&mut walked, 1000).await.unwrap(), None);
+    assert_eq!((walked.entries, c.last_audit().await.unwrap()), (3, 3));
+    let newest = AuditFilter {
+        action: "SECRET".to_owned(),
+        among: 2,
+        limit: 10,
+        ..AuditFilter::default()
+    };
+    let found = c.audit_newest(&newest).await.unwrap();
+    let found: Vec<i64> = found.iter().map(|row| row.seq).collect();
+    assert_eq!(found, [3, 2], "the newest first, among as many as it is told");
+    drop(c);
     drop(store);
     sqlx_execute(&directory, "UPDATE audit SET actor = 'eve' WHERE seq = 2").await;
     let store = open(&directory).await;
+    let mut c = store.read().await.unwrap();
+    let found = c.walk_audit(&mut Verifier::default(), 1000).await.unwrap();
+    assert_eq!(found.map(|broken| broken.seq), Some(2));
+    drop(c);
     let broken = store.read().await.unwrap().verify_audit().await;
     assert!(matches!(broken, Err(StoreError::Audit { source }) if source.seq == 2));
 }
