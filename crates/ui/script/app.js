@@ -2,3 +2,4 @@
 import "./time.js";
 import "./live.js";
 import "./log.js";
+import "./palette.js";

@@ -27,6 +27,7 @@ pub const ALL: &[Asset] = &[
             include_str!("../style/shell.css"),
             include_str!("../style/log.css"),
             include_str!("../style/environment.css"),
+            include_str!("../style/palette.css"),
             include_str!("../style/settings.css")
         ),
     },
@@ -38,6 +39,7 @@ pub const ALL: &[Asset] = &[
     script("app.js", include_str!("../script/app.js")),
     script("live.js", include_str!("../script/live.js")),
     script("log.js", include_str!("../script/log.js")),
+    script("palette.js", include_str!("../script/palette.js")),
     script("time.js", include_str!("../script/time.js")),
 ];
 

@@ -16,6 +16,7 @@ mod rollback;
 mod run;
 mod runners;
 mod runs;
+mod search;
 mod server;
 mod session;
 mod settings;
@@ -60,6 +61,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(rollback::routes())
         .merge(run::routes())
         .merge(runs::routes())
+        .merge(search::routes())
         .merge(session::routes())
         .merge(settings::routes())
         .merge(live::routes())

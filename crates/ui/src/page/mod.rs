@@ -12,5 +12,6 @@ pub mod rollback;
 pub mod run;
 pub mod runners;
 pub mod runs;
+pub mod search;
 pub mod server;
 pub mod settings;

@@ -1,0 +1,98 @@
+//! Where to go and what to do, as one list: the page of the search, and what the palette offers.
+
+use crate::words;
+use maud::{Markup, html};
+
+pub struct Search {
+    pub query: String,
+    pub found: Vec<Entry>,
+    /// More than are shown fit.
+    pub more: usize,
+}
+
+/// One place, or one thing to do.
+pub struct Entry {
+    /// What sort of thing it is: `Project`.
+    pub kind: &'static str,
+    pub title: String,
+    pub href: String,
+}
+
+impl Entry {
+    /// Each word of the query stands in it, wherever and however written.
+    #[must_use]
+    pub fn fits(&self, query: &str) -> bool {
+        let text = format!("{} {}", self.kind, self.title).to_lowercase();
+        query
+            .to_lowercase()
+            .split_whitespace()
+            .all(|word| text.contains(word))
+    }
+}
+
+impl Search {
+    #[must_use]
+    pub fn main(&self) -> Markup {
+        html! {
+            h1 { "Find or do" }
+            form method="get" action="/search" role="search" class="acts" {
+                label class="vh" for="q" { "Words" }
+                input id="q" type="search" name="q" value=(self.query) maxlength="200" autocomplete="off";
+                button class="btn" { "Find" }
+            }
+            section class="first" aria-label="Found" {
+                p class="s m" role="status" { (words::counted((self.found.len() + self.more) as u64, "entry", "entries")) }
+                @if self.found.is_empty() { p { "Nothing fits. Fewer words find more." } }
+                ol class="rows" {
+                    @for entry in &self.found {
+                        li {
+                            a class="t1" href=(entry.href) { (entry.title) }
+                            span class="m end nw" { (entry.kind) }
+                        }
+                    }
+                }
+                @if self.more > 0 { p class="m" { (words::counted(self.more as u64, "more fits", "more fit")) ". Another word finds less." } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_fits_each_word_of_the_query_in_any_order() {
+        let entry = Entry {
+            kind: "Roll back",
+            title: "Roll back production of kim/shop…".to_owned(),
+            href: String::new(),
+        };
+        for (query, fits) in [
+            ("", true),
+            ("roll", true),
+            ("SHOP roll", true),
+            ("roll staging", false),
+        ] {
+            assert_eq!(entry.fits(query), fits, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_stays_text() {
+        let search = Search {
+            query: "\"><b>".to_owned(),
+            found: vec![Entry {
+                kind: "Run",
+                title: "<i>x</i>".to_owned(),
+                href: "/a\"b".to_owned(),
+            }],
+            more: 0,
+        };
+        let html = search.main().into_string();
+        assert!(
+            !html.contains("<b>") && !html.contains("<i>") && !html.contains("a\"b"),
+            "{html}"
+        );
+    }
+}
