@@ -7,6 +7,7 @@ mod support;
 use pilotage_api::runner::Conclusion;
 use reqwest::redirect::Policy;
 use support::World;
+use support::reader::Reader;
 
 const FILE: &str = "on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: ./test\n";
 
@@ -65,4 +66,37 @@ async fn a_broken_default_branch_and_a_run_that_goes_on_are_on_the_overview() {
     let outside = client.get(&world.url).send().await.unwrap();
     assert_eq!(outside.status(), 303);
     assert!(!outside.text().await.unwrap().contains("is broken"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_is_on_the_overview_of_those_who_may_give_it() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let rules = serde_json::json!({"reviewers": ["bo"]});
+    let path = "projects/o/p/environments/production/rules";
+    world.send(reqwest::Method::PUT, path, rules).await;
+    let file = FILE.replace("    steps", "    environment: production\n    steps");
+    checkout.write(".github/workflows/ci.yml", &file);
+    checkout.commit("first");
+    checkout.push(&["main"]);
+    world
+        .until("projects/o/p/environments", |all| {
+            all[0]["waiting"]
+                .as_array()
+                .is_some_and(|waiting| !waiting.is_empty())
+        })
+        .await;
+    let bo = Reader::new(&world, &world.token("bo", "person", &["read", "deploy"]).await).await;
+    let kim = Reader::new(&world, &world.token("kim", "person", &["read", "deploy"]).await).await;
+    let page = bo.get("/").await.text;
+    assert!(
+        page.contains("waits for your approval") && page.contains("href=\"/o/p/runs/1\">Review"),
+        "{page}"
+    );
+    assert!(!kim.get("/").await.text.contains("waits for your approval"));
+    // The filter stays in the address, and reads names and states.
+    for (filter, found) in [("O/P", true), ("status:failed", false), ("other", false)] {
+        let page = bo.get(&format!("/?q={filter}")).await.text;
+        assert_eq!(page.contains("<b>p</b>"), found, "{filter}");
+    }
 }
