@@ -7,10 +7,12 @@
 //! - [`page`]: one module a page: its view model, its markup, and its [`Fragment`]s that live events replace.
 //! - [`icon`], [`status`], [`words`]: shapes, states and the way numbers and times are written, once for all pages.
 //! - [`ansi`]: lines of logs with their colours.
+//! - [`graph`]: where the nodes of a graph lie.
 //! - [`asset`]: the style sheet and the script modules, embedded.
 
 pub mod ansi;
 pub mod asset;
+pub mod graph;
 pub mod icon;
 pub mod page;
 pub mod shell;
