@@ -106,7 +106,7 @@ async fn a_failed_run_says_why_and_runs_again() {
         "it broke",
         "Rerun failed jobs",
         "Fix &lt;i&gt;login&lt;/i&gt;",
-        "/jobs/1000000#s1:1",
+        "/jobs/1000000?line=2#s1:2",
     ] {
         assert!(
             page.contains(part),
@@ -163,4 +163,66 @@ async fn a_failed_run_says_why_and_runs_again() {
         old.contains("An older attempt") && old.contains("it broke"),
         "{old}"
     );
+}
+
+const GUARDED: &str = "on: push\njobs:\n  ship:\n    runs-on: linux\n    environment: production\n    steps:\n      - run: \"true\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_approves_in_the_browser_what_was_looked_at() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let rules = serde_json::json!({"reviewers": ["bo"]});
+    let path = "projects/o/p/environments/production/rules";
+    world.send(reqwest::Method::PUT, path, rules).await;
+    let runner = world.runner("r", &["linux"]).await;
+    checkout.write(".github/workflows/ci.yml", GUARDED);
+    checkout.commit("Ship it");
+    checkout.push(&["main"]);
+    let run = world
+        .until("runs/1", |run| run["jobs"][0]["status"] == "waiting")
+        .await;
+    let sha = run["run"]["sha"].as_str().expect("a commit");
+
+    // Who may not is told why, and is refused.
+    let kim = Reader::new(&world, &world.token("kim", "person", &["read", "deploy"]).await).await;
+    let (_, page) = kim.get("/o/p/runs/1").await;
+    assert!(
+        page.contains("ship: waits for the approval of bo")
+            && page.contains("Kim is not a reviewer of production"),
+        "{page}"
+    );
+    assert!(!page.contains("value=\"approved\""), "{page}");
+    let word = kim.csrf().await;
+    let asked = |sha: &str, word: &str| -> Vec<(&'static str, String)> {
+        vec![
+            ("environment", "production".to_owned()),
+            ("sha", sha.to_owned()),
+            ("verdict", "approved".to_owned()),
+            ("reason", "looked at it".to_owned()),
+            ("csrf", word.to_owned()),
+        ]
+    };
+    let post = async |reader: &Reader, fields: Vec<(&'static str, String)>| {
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        reader.post("/o/p/runs/1/approval", &fields).await
+    };
+    assert_eq!(post(&kim, asked(sha, &word)).await, 403);
+
+    let bo = Reader::new(&world, &world.token("bo", "person", &["read", "deploy"]).await).await;
+    let (_, page) = bo.get("/o/p/runs/1").await;
+    assert!(
+        page.contains("value=\"approved\"") && page.contains(sha),
+        "{page}"
+    );
+    assert_eq!(post(&bo, asked(sha, "wrong")).await, 403);
+    let word = bo.csrf().await;
+    assert_eq!(post(&bo, asked(&"0".repeat(40), &word)).await, 409);
+    assert_eq!(post(&bo, asked(sha, &word)).await, 303);
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.expect("taken");
+    let (_, page) = bo.get("/o/p/runs/1").await;
+    assert!(!page.contains("ship: waits for the approval of bo"), "{page}");
 }

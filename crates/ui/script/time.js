@@ -27,7 +27,7 @@ function set(element, text) {
 function tick() {
   const now = Date.now();
   for (const e of document.querySelectorAll("time[data-age]")) set(e, age(now - e.dataset.age));
-  for (const e of document.querySelectorAll("time[data-since]")) set(e, duration(now - e.dataset.since));
+  for (const e of document.querySelectorAll("[data-since]")) set(e, duration(now - e.dataset.since));
   for (const e of document.querySelectorAll("time[data-until]")) set(e, duration(e.dataset.until - now));
 }
 

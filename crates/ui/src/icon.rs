@@ -31,7 +31,9 @@ pub enum Icon {
 }
 
 impl Icon {
-    fn id(self) -> &'static str {
+    /// Its name in the [`sprite`].
+    #[must_use]
+    pub fn id(self) -> &'static str {
         match self {
             Icon::Ok => "ok",
             Icon::OkQuiet => "okq",

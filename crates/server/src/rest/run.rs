@@ -358,7 +358,7 @@ async fn remove(State(app): State<Arc<App>>, who: Principal, Path(id): Path<i64>
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn approve(
+pub(crate) async fn approve(
     State(app): State<Arc<App>>,
     who: Principal,
     Path(id): Path<i64>,

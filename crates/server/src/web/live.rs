@@ -44,7 +44,7 @@ enum Topic {
     Deployment(i64),
     Environment(String),
     Log(i64),
-    Run(i64),
+    Run(String),
     Runners,
 }
 
@@ -57,7 +57,7 @@ impl Topic {
             "environment" => Some(Topic::Environment(rest.to_owned())),
             "log" => rest.parse().ok().map(Topic::Log),
             "runners" => Some(Topic::Runners),
-            "run" => rest.parse().ok().map(Topic::Run),
+            "run" => Some(Topic::Run(rest.to_owned())),
             _ => None,
         }
     }
@@ -70,7 +70,7 @@ impl Topic {
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,
             Topic::Log(job) => super::log::fragments(app, viewer, *job).await,
             Topic::Runners => super::runners::fragments(app, viewer).await,
-            Topic::Run(id) => run::fragments(app, viewer, *id).await,
+            Topic::Run(what) => run::fragments(app, viewer, what).await,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One run: its view model, and the forms that run it again or cancel it.
 
+mod approval;
+
 use super::form::Form;
 use super::page::{WebResult, see_other, show};
 use super::viewer::Viewer;
@@ -7,6 +9,7 @@ use crate::app::App;
 use crate::error::{AppError, AppResult};
 use crate::rest::run as rest_run;
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pilotage_api::rest;
@@ -36,23 +39,31 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/{owner}/{name}/runs/{id}", get(page))
         .route("/{owner}/{name}/runs/{id}/rerun", post(rerun))
         .route("/{owner}/{name}/runs/{id}/cancel", post(cancel))
+        .route("/{owner}/{name}/runs/{id}/approval", post(approval::decide))
 }
 
 type Of = Path<(String, String, i64)>;
 
 #[derive(Deserialize)]
-struct Attempt {
+struct Shown {
     attempt: Option<u32>,
+    /// The matrix whose jobs are shown apart.
+    unfold: Option<String>,
 }
 
 async fn page(
     State(app): State<Arc<App>>,
     viewer: Viewer,
     Path((owner, name, id)): Of,
-    Query(Attempt { attempt }): Query<Attempt>,
+    Query(shown): Query<Shown>,
 ) -> WebResult {
     belongs(&app, &viewer, &owner, &name, id).await?;
-    let run = view(&app, &viewer, id, attempt).await?;
+    let run = view(&app, &viewer, id, shown).await?;
+    Ok(drawn(&viewer, owner, name, &run))
+}
+
+fn drawn(viewer: &Viewer, owner: String, name: String, run: &Run) -> Response {
+    let id = run.id;
     let place = Place::Project {
         owner,
         name,
@@ -60,13 +71,23 @@ async fn page(
     };
     let mut shell = Shell::new(format!("Run {id} {}", run.status.word()), place);
     if run.attempt == run.attempts {
-        shell.topics = vec![format!("run:{id}")];
+        let unfold = run.unfold.as_ref().map_or(String::new(), |key| format!(":{key}"));
+        shell.topics = vec![format!("run:{id}{unfold}")];
     }
-    Ok(show(&viewer, shell, &run.main()))
+    show(viewer, shell, &run.main())
 }
 
-pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, id: i64) -> WebResult<Vec<Fragment>> {
-    Ok(view(app, viewer, id, None).await?.fragments())
+/// `what` is the run's id, with the matrix that is unfolded: `12`, `12:test`.
+pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, what: &str) -> WebResult<Vec<Fragment>> {
+    let (id, unfold) = match what.split_once(':') {
+        Some((id, key)) => (id, Some(key.to_owned())),
+        None => (what, None),
+    };
+    let id = id.parse().map_err(|_| AppError::not_found("such run"))?;
+    let attempt = None;
+    Ok(view(app, viewer, id, Shown { attempt, unfold })
+        .await?
+        .fragments())
 }
 
 /// A run of another project is not there.
@@ -80,9 +101,9 @@ async fn belongs(app: &App, viewer: &Viewer, owner: &str, name: &str, id: i64) -
     }
 }
 
-async fn view(app: &App, viewer: &Viewer, id: i64, attempt: Option<u32>) -> AppResult<Run> {
-    let (_, project) = rest_run::find(app, &viewer.who, id, Scope::Read).await?;
-    let detail = rest_run::detail(app, id, attempt).await?;
+async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Run> {
+    let (row, project) = rest_run::find(app, &viewer.who, id, Scope::Read).await?;
+    let detail = rest_run::detail(app, id, shown.attempt).await?;
     let failed: Vec<&rest::Job> = detail
         .jobs
         .iter()
@@ -92,8 +113,14 @@ async fn view(app: &App, viewer: &Viewer, id: i64, attempt: Option<u32>) -> AppR
     for job in failed.iter().take(FAILURES_MAX) {
         failures.push(failure(app, job).await?);
     }
+    // A key goes back into the page's topics, which commas part.
+    let known = |key: &String| !key.contains(',') && detail.jobs.iter().any(|job| job.key == *key);
+    let approvals = approval::waited_for(app, viewer, &row, &project, &detail.jobs).await?;
     let run = detail.run;
     Ok(Run {
+        unfold: shown.unfold.filter(known),
+        approvals,
+        problem: None,
         viewer: viewer.shown(),
         project: format!("/{}", project.path()),
         id,
@@ -121,6 +148,8 @@ async fn view(app: &App, viewer: &Viewer, id: i64, attempt: Option<u32>) -> AppR
 fn job(job: &rest::Job) -> Job {
     Job {
         id: job.id,
+        key: job.key.clone(),
+        needs: job.needs.clone(),
         name: job.name.clone(),
         status: Status::of_run(&job.status, job.conclusion.map(Conclusion::word)),
         why: job.why.clone(),

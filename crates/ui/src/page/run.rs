@@ -1,10 +1,15 @@
 //! P2, one run: whether it failed and why, its jobs in the order of their needs, and what may be done with it.
 
+mod approval;
+mod jobs;
+
 use crate::Fragment;
 use crate::ansi::Ansi;
+use crate::page::log;
 use crate::shell::{Viewer, csrf_field};
 use crate::status::Status;
 use crate::words;
+pub use approval::{Approval, Decision};
 use maud::{Markup, html};
 
 pub struct Run {
@@ -31,12 +36,21 @@ pub struct Run {
     pub failures: Vec<Failure>,
     /// Failed jobs beyond those shown.
     pub failures_more: usize,
+    /// The matrix whose jobs are shown apart.
+    pub unfold: Option<String>,
+    pub approvals: Vec<Approval>,
+    /// Why what was asked for by a form was refused.
+    pub problem: Option<String>,
     /// May run it again and cancel it.
     pub may_write: bool,
 }
 
 pub struct Job {
     pub id: i64,
+    /// Its id in the workflow's file.
+    pub key: String,
+    /// The ids of the jobs that it needs directly.
+    pub needs: Vec<i64>,
     pub name: String,
     pub status: Status,
     pub why: String,
@@ -52,7 +66,7 @@ pub struct Failure {
     pub step_name: String,
     /// In words: the first error.
     pub error: String,
-    /// Each with its number, counted over the job.
+    /// Each with its number, counted over the job, from 0.
     pub lines: Vec<(u64, String)>,
     /// The line that says it, where it is among them.
     pub marked: Option<u64>,
@@ -61,7 +75,7 @@ pub struct Failure {
 impl Run {
     #[must_use]
     pub fn main(&self) -> Markup {
-        html! { (self.head()) (self.why_failed()) (self.job_list()) (self.trigger()) }
+        html! { (self.head()) (self.why_failed()) (self.job_list()) (self.approvals()) (self.trigger()) }
     }
 
     #[must_use]
@@ -70,11 +84,25 @@ impl Run {
             Fragment::new("run-head", self.head()),
             Fragment::new("run-why", self.why_failed()),
             Fragment::new("run-jobs", self.job_list()),
+            Fragment::new("run-approvals", self.approvals()),
         ]
     }
 
     fn path(&self) -> String {
         format!("{}/runs/{}", self.project, self.id)
+    }
+
+    /// This page, with the attempt that it shows.
+    fn here(&self) -> String {
+        if self.attempt == self.attempts {
+            self.path()
+        } else {
+            format!("{}?attempt={}", self.path(), self.attempt)
+        }
+    }
+
+    fn job_path(&self, job: i64) -> String {
+        format!("{}/jobs/{job}", self.path())
     }
 
     fn head(&self) -> Markup {
@@ -142,47 +170,22 @@ impl Run {
     }
 
     fn failure(&self, failure: &Failure) -> Markup {
-        let log = format!("{}/jobs/{}", self.path(), failure.job);
+        let path = self.job_path(failure.job);
         let mut ansi = Ansi::default();
         html! {
             div class="fail" {
                 ol class="ex" {
                     @for (number, line) in &failure.lines {
                         li class=[(failure.marked == Some(*number)).then_some("e1")] {
-                            a class="n" href={ (log) "#s" (failure.step) ":" (number) } { (number) }
+                            a class="n" href=(log::link(&path, failure.step, *number)) { (number + 1) }
                             span { (ansi.markup(line.as_bytes())) }
                         }
                     }
                 }
                 div {
-                    p { a href=(log) { b { (failure.name) } } }
+                    p { a href=(path) { b { (failure.name) } } }
                     @if !failure.step_name.is_empty() { p class="s m" { "step " (failure.step) ", " (failure.step_name) } }
                     p class="s" { (failure.error) }
-                }
-            }
-        }
-    }
-
-    fn job_list(&self) -> Markup {
-        html! {
-            section id="run-jobs" aria-labelledby="run-jobs-h" {
-                div class="head" { h2 id="run-jobs-h" { "Jobs" } span class="m" { (words::counted(self.jobs.len() as u64, "job", "jobs")) } }
-                ol class="rows" {
-                    @for job in &self.jobs {
-                        li {
-                            (job.status.icon())
-                            a class="t1" href={ (self.path()) "/jobs/" (job.id) } { b { (job.name) } }
-                            span class="vh" { (job.status.word()) }
-                            @if !job.why.is_empty() { span class="m t1" { (job.why) } }
-                            span class="m end" {
-                                @match (job.started_at, job.ended_at) {
-                                    (Some(start), Some(end)) => { (words::duration(end - start)) }
-                                    (Some(start), None) => { (words::since(start, self.now)) }
-                                    _ => { (job.status.word()) }
-                                }
-                            }
-                        }
-                    }
                 }
             }
         }
