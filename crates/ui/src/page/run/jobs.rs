@@ -144,13 +144,13 @@ impl Run {
         };
         let pips = group.pips();
         let room = NAME_MAX - pips.len().max(usize::from(group.jobs.len() > 1) * 2);
-        let turning = if status == Status::Running { " spin" } else { "" };
         html! {
             a href=(self.link(group)) aria-label=(label) {
                 g class=(kind) transform={ "translate(" (x) " " (y) ")" } {
                     title { (label) }
                     rect width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="6" {}
-                    svg class={ "i " (status.class()) (turning) } x="12" y="8" width="16" height="16" { (shape(status.shape())) }
+                    // It does not turn: a turned `svg` inside another leaves its place.
+                    svg class={ "i " (status.class()) } x="12" y="8" width="16" height="16" { (shape(status.shape())) }
                     text class="tx b" x="36" y="20" { (cut(&name, room)) }
                     text class="sub" x="36" y="36" {
                         @match group.counting() {
