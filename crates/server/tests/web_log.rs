@@ -123,12 +123,14 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
     check(
         &page,
         &[
+            "data-error=\"s1:2001\"",
+            "id=\"s1:1989\"",
             "<li id=\"s1:2001\" class=\"e1\"",
             "First error",
             "Before",
             "&lt;b&gt;it broke",
         ],
-        &["<b>it broke", "data-follow", "data-topics", "id=\"s1:1000\""],
+        &["<b>it broke", "data-follow", "data-topics", "id=\"s1:1988\""],
     );
     for (query, first, last) in [
         ("?from=0", 1, 1000),
@@ -184,4 +186,50 @@ async fn a_log_is_there_only_under_its_own_path_and_for_those_who_may_see_it() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_out_follows_nothing_any_more() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let runner = world.runner("r", &["linux"]).await;
+    checkout.write(".github/workflows/ci.yml", WORKFLOW);
+    checkout.commit("One");
+    checkout.push(&["main"]);
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.expect("taken");
+    let admin = Reader::new(&world, &world.admin).await;
+    let events = admin
+        .client
+        .get(format!("{}/-/events?topics=log:1000000", admin.url));
+    let mut events = events
+        .header(header::COOKIE, &admin.cookie)
+        .send()
+        .await
+        .expect("an answer");
+    let mut text = String::new();
+    while !text.contains("event: patch") {
+        let chunk = events.chunk().await.expect("a stream").expect("more of it");
+        text.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    check(&text, &["steps", "&lt;u&gt;test"], &["<u>"]);
+
+    let (_, me) = admin.get("/me").await;
+    let word = me.split("data-csrf=\"").nth(1).expect("the word of the session");
+    let word = word.split('"').next().expect("its end").to_owned();
+    let out = admin.client.post(format!("{}/logout", admin.url));
+    let out = out
+        .header(header::COOKIE, &admin.cookie)
+        .header(header::CONTENT_TYPE, FORM)
+        .body(form(&[("csrf", &word)]));
+    let begun = std::time::Instant::now();
+    assert_eq!(
+        out.send().await.expect("an answer").status(),
+        StatusCode::SEE_OTHER
+    );
+    while events.chunk().await.expect("a stream").is_some() {}
+    let lasted = begun.elapsed();
+    assert!(lasted < std::time::Duration::from_secs(5), "{lasted:?}");
+    let lines = admin.get(&format!("{LOG}/lines?from=0")).await;
+    assert_eq!(lines.0, StatusCode::SEE_OTHER);
 }

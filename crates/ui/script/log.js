@@ -27,7 +27,7 @@ function add(more) {
   for (const row of [...more.children]) {
     // A line that is here already is not added twice.
     if (row.classList.contains("none") || (row.id && document.getElementById(row.id))) continue;
-    if (row.id) lines += 1;
+    if (/^s\d/.test(row.id)) lines += 1;
     list.append(row);
   }
   list.dataset.next = more.dataset.next;
@@ -57,6 +57,11 @@ async function follow(path) {
       await new Promise((later) => setTimeout(later, Math.min(10000, 200 * 2 ** failed)));
     }
   }
+}
+
+// A failed job's page opens at its error, unless a line was asked for or the reader comes back.
+if (list?.dataset.error && !location.hash && !location.search && !scrollY) {
+  document.getElementById(list.dataset.error)?.scrollIntoView({ block: "center", behavior: "instant" });
 }
 
 if (list?.dataset.follow) {

@@ -1,13 +1,13 @@
 //! The log of a job: a window of its lines as a page, and the whole of it raw.
 
-use super::page::{WebResult, show};
+use super::page::{WebError, WebResult, show};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::error::AppError;
 use crate::rest::run;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use pilotage_api::rest::{Job, LogQuery, RunDetail};
@@ -146,6 +146,7 @@ struct From {
 async fn follow(
     State(app): State<Arc<App>>,
     viewer: Viewer,
+    headers: HeaderMap,
     Path(path): Place4,
     Query(asked): Query<From>,
 ) -> WebResult {
@@ -162,6 +163,10 @@ async fn follow(
         _ = stopping.wait_for(|stop| *stop) => false,
         () = tokio::time::sleep(PATIENCE) => false,
     };
+    // Who signed out while they waited gets nothing more.
+    if Viewer::of(&headers, &app).await?.is_none() {
+        return Err(WebError::SignIn("/".to_owned()));
+    }
     let now = *state.borrow();
     let mut log = view(&of, &detail, &job);
     log.total = now.lines;
@@ -194,8 +199,11 @@ async fn begin(app: &App, job: &Job, window: &Window, error: Option<u64>, total:
         let (pieces, _) = app.store.logs.read(job.id, Some(step), 0).await?;
         return Ok(pieces.first().map_or(last, |piece| piece.first_line).min(total));
     }
-    // A few lines before the error, so that what led to it is read first.
-    Ok(error.map_or(last, |error| error.saturating_sub(BEFORE_ERROR).min(last)))
+    // A few lines before the error, so that what led to it is read first; a log that fits is shown whole.
+    Ok(match error {
+        Some(error) if last > 0 => error.saturating_sub(BEFORE_ERROR),
+        _ => last,
+    })
 }
 
 async fn lines(app: &App, job: i64, from: u64, until: u64) -> WebResult<Vec<Line>> {

@@ -157,13 +157,14 @@ pub(super) struct Nothing {}
 /// Ends sessions, and tells the audit log.
 async fn end(app: &App, viewer: &Viewer, hashes: Vec<String>) -> AppResult<()> {
     let (now, actor) = (app.now(), viewer.who.actor());
-    app.store
-        .write(move |c| {
+    // In a turn, so that what these sessions still follow ends at once.
+    app.driver
+        .turn(move |turn| {
             Box::pin(async move {
                 for hash in hashes {
-                    if c.delete_session(&hash).await? {
+                    if turn.c.delete_session(&hash).await? {
                         let detail = serde_json::json!({"session": name(&hash)}).to_string();
-                        c.add_audit(now, &actor, "session.end", "", &detail).await?;
+                        turn.c.add_audit(now, &actor, "session.end", "", &detail).await?;
                     }
                 }
                 Ok(())

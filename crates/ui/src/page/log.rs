@@ -10,6 +10,8 @@ use maud::{Markup, html};
 
 /// How many lines one page shows.
 pub const WINDOW: u64 = 1000;
+/// From so many lines on, their numbers need more room.
+const LONG: u64 = 100_000;
 /// Longer lines are cut in view.
 const SHOWN_BYTES_MAX: usize = 4096;
 
@@ -92,7 +94,11 @@ impl Log {
     /// What changes while the job runs, beside its lines.
     #[must_use]
     pub fn fragments(&self) -> Vec<Fragment> {
-        vec![Fragment::new("steps", self.nav())]
+        let mut fragments = vec![Fragment::new("steps", self.nav())];
+        for step in &self.steps {
+            fragments.push(Fragment::new(format!("head-{}", step.number), head(step)));
+        }
+        fragments
     }
 
     fn first_error(&self) -> Option<(u32, u64)> {
@@ -129,9 +135,17 @@ impl Log {
         }
     }
 
+    /// The step that matters now: the first that failed or runs, otherwise the last.
+    fn current(&self) -> Option<u32> {
+        let matters = |step: &&Step| matches!(step.status, Status::Failed | Status::Running);
+        let step = self.steps.iter().find(matters).or(self.steps.last())?;
+        Some(step.number)
+    }
+
     fn step(&self, step: &Step) -> Markup {
+        let current = self.current() == Some(step.number);
         html! {
-            a href={ (self.path) "?step=" (step.number) } {
+            a href={ (self.path) "?step=" (step.number) } aria-current=[current.then_some("step")] {
                 (step.status.icon())
                 span class="t1" { (step.name) }
                 span class="vh" { (step.status.word()) }
@@ -161,7 +175,8 @@ impl Log {
         }
         let mut last = headed;
         html! {
-            ol class="lg" id="lines"
+            ol class={ "lg" @if self.total >= LONG { " long" } } id="lines"
+                data-error=[self.first_error().map(|(step, line)| anchor(step, line))]
                 data-next=(self.until)
                 data-total=(self.total)
                 data-step=[texts.last().and(step)]
@@ -169,7 +184,9 @@ impl Log {
             {
                 @if self.lines.is_empty() { li class="none" { span class="n" {} span class="m" { "nothing written yet" } } }
                 @for (line, text) in self.lines.iter().zip(&texts) {
-                    @if last.replace(line.step) != Some(line.step) { (self.head(line.step)) }
+                    @if last.replace(line.step) != Some(line.step) {
+                        @if let Some(step) = self.steps.iter().find(|step| step.number == line.step) { (head(step)) }
+                    }
                     (text)
                 }
                 @if let (Some((from, to)), true) = (self.missing, self.until >= self.total) {
@@ -181,24 +198,27 @@ impl Log {
             }
         }
     }
+}
 
-    fn head(&self, number: u32) -> Markup {
-        let step = self.steps.iter().find(|step| step.number == number);
-        html! {
-            @if let Some(step) = step {
-                li class="gp" {
-                    div class="cmd" {
-                        (step.status.icon()) span class="t1" { (step.name) }
-                        span class="end" { @if let Some(ms) = step.duration_ms { (words::duration(ms)) } }
-                    }
-                }
+/// `s3:4182`.
+fn anchor(step: u32, line: u64) -> String {
+    format!("s{step}:{}", line + 1)
+}
+
+/// What stands above a step's lines.
+fn head(step: &Step) -> Markup {
+    html! {
+        li class="gp" id={ "head-" (step.number) } {
+            div class="cmd" {
+                (step.status.icon()) span class="t1" { (step.name) }
+                span class="end" { @if let Some(ms) = step.duration_ms { (words::duration(ms)) } }
             }
         }
     }
 }
 
 fn row(line: &Line, ansi: &mut Ansi, error: bool) -> Markup {
-    let id = format!("s{}:{}", line.step, line.number + 1);
+    let id = anchor(line.step, line.number);
     let (class, text) = levelled(&line.text);
     let shown = text
         .get(..text.floor_char_boundary(SHOWN_BYTES_MAX))
