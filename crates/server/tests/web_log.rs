@@ -154,6 +154,13 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
     }
     let (_, raw) = admin.get(&format!("{LOG}/log.txt")).await;
     assert_eq!(raw, format!("{begun}{text}"));
+
+    // A permalink holds when the run is run again.
+    let which = serde_json::json!({"which": "all"});
+    world.send(reqwest::Method::POST, "runs/1/rerun", which).await;
+    for end in ["?line=2001", "/lines?from=2300", "/log.txt"] {
+        assert_eq!(admin.get(&format!("{LOG}{end}")).await.0, StatusCode::OK, "{end}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

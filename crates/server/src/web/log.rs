@@ -58,7 +58,9 @@ async fn find(
         .await
         .map_err(|error| if error.status == 404 { missing() } else { error })?;
     let row = app.store.read().await?.job(job).await?;
-    let of_run = row.is_some_and(|row| row.run_id == id);
+    let of_run = row.as_ref().is_some_and(|row| row.run_id == id);
+    // A job's log stays where it was when the run is run again.
+    let attempt = attempt.or_else(|| row.and_then(|row| u32::try_from(row.attempt).ok()));
     if project.owner != owner || project.name != name || !of_run {
         return Err(missing().into());
     }
