@@ -67,7 +67,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Python's driver would begin transactions by its own rules; see _begin_sqlite.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA {pragma}")  # nosemgrep: python-sql-text
 
 
 def _begin_sqlite(connection: Connection) -> None:
