@@ -1,17 +1,18 @@
-"""Shows Pilotage's main job on a small program, in six points, with a table at the end."""
+"""Shows Pilotage's main job on OmniLife, or on a small program, point by point, with a table at the end."""
 
 import argparse
+import json
 import os
 import signal
 import sys
 import tempfile
 import time
+import urllib.request
 
-from world import Fault, Load, LISTEN, World, failed, lost, need_free
+from world import Fault, Load, LISTEN, Slack, World, failed, lost, need_free
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-EXAMPLE = os.path.join(HERE, "..", "..", "examples", "hello")
-RATE = 100
+EXAMPLES = os.path.join(HERE, "..", "..", "examples")
 ENDED = ("live", "rolled-back", "aborted", "needs-attention")
 
 
@@ -60,10 +61,56 @@ class Show:
         return all(row[0] for row in self.rows)
 
 
+class Hello:
+    """The small program: Python alone, nothing to install."""
+
+    folder, project, rate, first_run = "hello", "demo/hello", 100, 60
+    changes = {"good": "good", "some": "some-fail", "all": "all-fail", "slow": "twice-as-slow", "crash": "crash-at-start"}
+
+    def prepare(self, demo):
+        pass
+
+    def load(self, world):
+        return Load(world, "127.0.0.1:3000", "/", self.rate)
+
+
+class OmniLife:
+    """The platform: a backend, a frontend, their pipeline with tests, scans, approvals and Slack."""
+
+    folder, project, rate, first_run = "omnilife", "omnilife/platform", 40, 400
+    changes = {"good": "backend-only", "some": "errors-20", "all": "errors-all", "slow": "slow", "crash": "crash"}
+
+    def prepare(self, demo):
+        world = demo.world
+        for environment in ("staging", "production"):
+            database = os.path.join(world.root, f"{environment}.db")
+            world.api("PUT", f"projects/{world.name}/secrets/DATABASE_URL",
+                      {"value": f"sqlite:///{database}", "environment": environment})
+        world.api("PUT", f"projects/{world.name}/secrets/SLACK_WEBHOOK_URL", {"value": demo.slack.url})
+        demo.rules("staging", branches=["dev", "main"])
+        demo.rules("production", branches=["main"])
+
+    def load(self, world):
+        """A person of the platform, who looks at their habits all the time."""
+        person = {"name": "Load", "email": f"load-{time.time_ns()}@example.com", "password": "looks all the time"}
+        token = post("http://127.0.0.1:3000/api/users", person)["token"]
+        return Load(world, "127.0.0.1:3000", "/api/habits", self.rate, f"Authorization: Bearer {token}")
+
+
+def post(url, body):
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
 class Demo:
-    def __init__(self, world, show):
-        self.world, self.show = world, show
+    def __init__(self, world, show, example):
+        self.world, self.show, self.example = world, show, example
         self.load = None
+        self.slack = Slack()
+
+    def rules(self, environment, **rules):
+        self.world.api("PUT", f"projects/{self.world.name}/environments/{environment}/rules", rules)
 
     def push(self, branch):
         before = {d["id"] for d in self.all_deployments()}
@@ -76,9 +123,9 @@ class Demo:
     def all_deployments(self):
         return self.world.deployments("staging") + self.world.deployments("production")
 
-    def deployment_after(self, before, environment, seconds=60):
+    def deployment_after(self, before, environment, seconds=None):
         """The number of the deployment to an environment that a push began."""
-        deadline = time.time() + seconds
+        deadline = time.time() + (seconds or self.example.first_run)
         while time.time() < deadline:
             new = [d["id"] for d in self.world.deployments(environment) if d["id"] not in before]
             if new:
@@ -86,9 +133,15 @@ class Demo:
             runs = self.world.api("GET", "runs?limit=1")
             if runs and runs[0]["status"] == "completed" and runs[0]["conclusion"] != "success":
                 raise Fault(f"run {runs[0]['id']} ended before it deployed anything: {runs[0]['conclusion']}")
-            self.show.now("the workflow runs" + (f": {runs[0]['status']}" if runs else ""))
+            self.show.now(self.at_work(runs[0]) if runs else "the push arrives")
             time.sleep(0.1)
         raise Fault("no deployment began")
+
+    def at_work(self, run):
+        """Which jobs of a run are at work."""
+        jobs = self.world.api("GET", f"runs/{run['id']}")["jobs"]
+        busy = [f"{j['name']}: {step_of(j)}" for j in jobs if j["status"] == "in_progress"]
+        return f"run {run['id']}: " + ("; ".join(busy) or run["why"] or run["status"])
 
     def follow(self, number, until=lambda d: d["deployment"]["outcome"], seconds=90):
         deadline = time.time() + seconds
@@ -122,26 +175,71 @@ class Demo:
         detail = self.follow(number)
         if detail["deployment"]["outcome"] != "live":
             raise Fault(f"the first release did not go live: {describe(detail)}")
-        self.load = Load(self.world, "127.0.0.1:3000", RATE)
+        self.load = self.example.load(self.world)
         time.sleep(3)
 
     def canary(self):
-        self.show.title(f"2  a good change to production, 5·25·50 %, under {RATE} requests a second")
-        self.world.change("good", "Fewer greetings")
+        """A good change; with OmniLife somebody else has to approve it, and does so in a browser."""
+        self.show.title(f"2  a good change to production, 5·25·50 %, under {self.example.rate} requests a second")
+        self.world.change(self.example.changes["good"], "A good change")
+        asked = isinstance(self.example, OmniLife)
+        if asked:
+            self.rules("production", branches=["main"], reviewers=["bo"])
         start = time.time()
-        number = self.deployment_after(self.push("main"), "production")
+        before = self.push("main")
+        if asked:
+            self.approve()
+        number = self.deployment_after(before, "production")
         detail = self.follow(number)
         samples = self.load.between(start, time.time())
         bad = sum(map(failed, samples))
         good = detail["deployment"]["outcome"] == "live" and bad == 0
         self.show.row(good, "2 main → production, 5·25·50 %", time.time() - start, len(samples), bad, last(detail, "live"))
+        if asked:
+            self.rules("production", branches=["main"])
+
+    def approve(self):
+        """7: production waits for bo, who looks at the run's page and approves."""
+        bo = self.world.api("POST", "tokens", {"name": "bo", "kind": "person", "scopes": ["read", "deploy"]})["token"]
+        deadline = time.time() + self.example.first_run
+        while True:
+            run = self.world.api("GET", "runs?limit=1")[0]
+            jobs = self.world.api("GET", f"runs/{run['id']}")["jobs"]
+            job = next((j for j in jobs if j["environment"] == "production" or j["key"] == "production"), None)
+            if job and job["status"] == "waiting":
+                break
+            if run["status"] == "completed" or time.time() > deadline:
+                raise Fault(f"production does not wait for an approval: run {run['id']} {run['status']}")
+            self.show.now(self.at_work(run))
+            time.sleep(0.1)
+        path = f"/{self.world.name}/runs/{run['id']}"
+        self.show.line(f"{job['why']}: bo opens {self.world.url}{path} and clicks Approve")
+        start = time.time()
+        said = self.world.click(bo, path, "Approve").strip()
+        self.show.row(True, "7 approval in the browser", time.time() - start, note=said)
+
+    def without_tests(self):
+        """How long a change of the backend alone takes, from the push to staging with its smoke and end-to-end tests."""
+        self.show.title("   a change of the backend alone, to staging")
+        self.world.git("checkout", "--quiet", "-B", "dev", "HEAD")
+        self.world.change("backend-only", "Nothing is kept on the way")
+        start = time.time()
+        self.deployment_after(self.push("dev"), "staging")
+        run = self.world.api("GET", "runs?limit=1")[0]
+        while run["status"] != "completed":
+            self.show.now(self.at_work(run))
+            time.sleep(0.1)
+            run = self.world.api("GET", f"runs/{run['id']}")["run"]
+        self.show.row(run["conclusion"] == "success", "  backend alone → staging, whole pipeline", time.time() - start,
+                      note=f"run {run['id']}, with caches; the frontend was not built again")
+        self.world.git("checkout", "--quiet", "main")
 
     def bad(self, point, name, change, message, never=False):
         self.show.title(f"{point}  a change to production: {message}")
-        self.world.change(change, message)
+        self.world.change(self.example.changes[change], message)
         start = time.time()
         number = self.deployment_after(self.push("main"), "production")
-        detail = self.follow(number, seconds=120)
+        detail = self.follow(number, seconds=180)
         end = time.time()
         samples = self.load.between(start, end + 1)
         revision = detail["deployment"]["revision"]
@@ -149,14 +247,15 @@ class Demo:
         errors, gone = sum(map(failed, samples)), [s for s in samples if lost(s)]
         elsewhere = [s for s in samples if failed(s) and s[3] != revision]
         good = detail["deployment"]["outcome"] == "rolled-back" and not gone and not elsewhere
-        service = detail["services"][0]
+        judged = [s for s in detail["services"] if s.get("verdict")]
+        service = (judged or detail["services"])[0]
         if never:
             good = good and not met
             note = f"got {len(met)} requests: {detail['deployment']['reason']}"
             took = end - start
         else:
             good = good and service.get("verdict") is not None
-            first = min((s[0] for s in met if change == "twice-as-slow" or failed(s)), default=int(end * 1e6))
+            first = min((s[0] for s in met if change == "slow" or failed(s)), default=int(end * 1e6))
             took = (max((s[0] for s in met), default=first) - first) / 1e6
             back = service.get("returned_in_us")
             back = "" if back is None else f", last one {back / 1000:.1f} ms after the deciding answer"
@@ -212,19 +311,40 @@ class Demo:
         good = detail["deployment"]["outcome"] == "live" and bad == 0 and verified != "not verified"
         self.show.row(good, "6 rollback by hand", took, len(samples), bad, verified)
 
+    def slack_heard(self):
+        texts = self.slack.texts()
+        self.show.title("8  what Slack was told")
+        for text in texts:
+            self.show.line(text[:200])
+        wanted = ("staging", "production", "rolled back", "waits")
+        missing = [word for word in wanted if not any(word in text.replace("-", " ") for text in texts)]
+        note = f"{len(texts)} messages" + (f"; none says {', '.join(missing)}" if missing else "")
+        self.show.row(not missing, "8 messages to Slack", 0, note=note)
+
     def run(self):
+        self.world.configure("outgoing: {allow: [127.0.0.1/32]}\n")
         self.world.start()
-        self.show.line(f"server at {self.world.url}")
+        self.show.line(f"the pages: {self.world.url}, to sign in with the token in {self.world.data}/admin-token")
         self.world.create_project()
+        self.example.prepare(self)
         self.staging()
         self.first_production()
         self.canary()
-        self.bad("3a", "3a 20 % errors, taken back", "some-fail", "one answer in five fails")
-        self.bad("3b", "3b all fail, taken back", "all-fail", "every answer fails")
-        self.bad("4a", "4a twice as slow, taken back", "twice-as-slow", "answers take twice as long")
-        self.bad("4b", "4b crashes at start", "crash-at-start", "it crashes at its start", never=True)
+        self.bad("3a", "3a 20 % errors, taken back", "some", "one answer in five fails")
+        self.bad("3b", "3b all fail, taken back", "all", "every answer fails")
+        self.bad("4a", "4a twice as slow, taken back", "slow", "answers take twice as long")
+        self.bad("4b", "4b crashes at start", "crash", "it crashes at its start", never=True)
         self.kills()
         self.rollback()
+        if isinstance(self.example, OmniLife):
+            self.without_tests()
+            self.slack_heard()
+        self.show.row(True, "9 the pages", 0, note=f"{self.world.url}, open all the time")
+
+
+def step_of(job):
+    step = next((s["name"] for s in job["steps"] if s["status"] == "in_progress"), "")
+    return step or "begins"
 
 
 def last(detail, word):
@@ -251,6 +371,7 @@ def describe(detail):
 def main():
     arguments = argparse.ArgumentParser(description="Shows Pilotage's main job.")
     arguments.add_argument("--bin", required=True)
+    arguments.add_argument("--small", action="store_true", help="with the small Python program instead of OmniLife")
     arguments.add_argument("--exit", action="store_true", help="end after the show")
     arguments.add_argument("--keep", help="a folder for the data, which is kept")
     chosen = arguments.parse_args()
@@ -259,8 +380,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="pilotage-demo-") as root:
         root = chosen.keep or root
         os.makedirs(root, exist_ok=True)
-        world = World(chosen.bin, root, EXAMPLE)
-        demo = Demo(world, show)
+        example = Hello() if chosen.small else OmniLife()
+        world = World(chosen.bin, root, os.path.join(EXAMPLES, example.folder), example.project)
+        demo = Demo(world, show, example)
         good = False
         try:
             for address in (LISTEN, "127.0.0.1:3000", "127.0.0.1:3100"):

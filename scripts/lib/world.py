@@ -3,6 +3,7 @@
 Nothing here knows how Pilotage works inside: it is used by git, by its command line and by its API.
 """
 
+import http.server
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ import urllib.error
 import urllib.request
 
 LISTEN = "127.0.0.1:7070"
-PROJECT = "demo/hello"
+# What stays behind when an example becomes a project: what its tools made, and the changes that the show makes.
+LEFT_OUT = ("changes", "__pycache__", "node_modules", ".venv", "dist", "reports", ".*_cache", "*.db*")
 
 
 class Fault(Exception):
@@ -23,22 +25,33 @@ class Fault(Exception):
 
 
 class World:
-    def __init__(self, binaries, root, example):
+    def __init__(self, binaries, root, example, project):
+        self.name = project
+        self.root = root
         self.pilotage = os.path.join(os.path.abspath(binaries), "pilotage")
         self.load_client = os.path.join(os.path.abspath(binaries), "load")
         self.data = os.path.join(root, "data")
-        self.project = os.path.join(root, "hello")
+        self.click_program = os.path.join(os.path.abspath(binaries), "click")
+        self.project = os.path.join(root, project.split("/")[1])
         self.example = os.path.abspath(example)
         self.log = open(os.path.join(root, "serve.log"), "ab")
         self.url = f"http://{LISTEN}"
+        self.config = None
         self.server = None
         self.token = ""
 
     # The server.
 
+    def configure(self, text):
+        """What stands in `server.yml`."""
+        self.config = os.path.join(os.path.dirname(self.data), "server.yml")
+        with open(self.config, "w") as file:
+            file.write(text)
+
     def start(self):
+        config = ["--config", self.config] if self.config else []
         self.server = subprocess.Popen(
-            [self.pilotage, "serve", "--data", self.data, "--listen", LISTEN],
+            [self.pilotage, "serve", "--data", self.data, "--listen", LISTEN, *config],
             stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True)
         line = self.server.stdout.readline()
         if not line.startswith("ready "):
@@ -98,14 +111,14 @@ class World:
             return json.loads(text) if text else None
 
     def deployments(self, environment):
-        return self.api("GET", f"projects/{PROJECT}/deployments?environment={environment}")
+        return self.api("GET", f"projects/{self.name}/deployments?environment={environment}")
 
     def deployment(self, number):
         return self.api("GET", f"deployments/{number}")
 
     def command(self, *arguments):
         """Runs `pilotage`, and gives what it printed."""
-        environment = dict(os.environ, PILOTAGE_URL=self.url, PILOTAGE_TOKEN=self.token, PILOTAGE_PROJECT=PROJECT)
+        environment = dict(os.environ, PILOTAGE_URL=self.url, PILOTAGE_TOKEN=self.token, PILOTAGE_PROJECT=self.name)
         done = subprocess.run([self.pilotage, *arguments], env=environment, text=True, cwd=self.project
                               if os.path.isdir(self.project) else None, capture_output=True, timeout=120)
         if done.returncode:
@@ -115,14 +128,22 @@ class World:
     # The project.
 
     def create_project(self):
-        self.command("project", "create", PROJECT)
-        shutil.copytree(self.example, self.project, ignore=shutil.ignore_patterns("changes", "__pycache__"))
+        self.command("project", "create", self.name)
+        shutil.copytree(self.example, self.project, ignore=shutil.ignore_patterns(*LEFT_OUT))
         self.git("init", "--quiet", "--initial-branch", "main")
         self.git("config", "user.name", "Demo")
         self.git("config", "user.email", "demo@localhost")
-        self.git("remote", "add", "origin", f"{self.url.replace('://', f'://demo:{self.token}@')}/{PROJECT}.git")
+        self.git("remote", "add", "origin", f"{self.url.replace('://', f'://demo:{self.token}@')}/{self.name}.git")
         self.git("add", ".")
-        self.git("commit", "--quiet", "--message", "A program that greets")
+        self.git("commit", "--quiet", "--message", "The program, as it is")
+
+    def click(self, token, path, *buttons):
+        """A person with a browser, signed in by a token: opens a page and clicks."""
+        done = subprocess.run([self.click_program, self.url, path, *buttons], text=True, capture_output=True,
+                              timeout=60, env=dict(os.environ, PILOTAGE_TOKEN=token))
+        if done.returncode:
+            raise Fault(f"in the browser, {path}: {done.stderr.strip()[-400:]}")
+        return done.stdout
 
     def git(self, *arguments):
         done = subprocess.run(["git", *arguments], cwd=self.project, text=True, capture_output=True, timeout=120)
@@ -142,8 +163,10 @@ class World:
 class Load:
     """The client process, and what it has seen. It sends at a constant rate and never tries again."""
 
-    def __init__(self, world, address, rate):
-        self.process = subprocess.Popen([world.load_client, address, "/", str(rate)],
+    def __init__(self, world, address, path, rate, *headers):
+        # Where a request tells who asks, it only reads; elsewhere one in ten posts.
+        more = ["0", *headers] if headers else []
+        self.process = subprocess.Popen([world.load_client, address, path, str(rate), *more],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.samples = []
         self.lock = threading.Lock()
@@ -170,6 +193,38 @@ class Load:
     def stop(self):
         self.process.stdin.close()
         self.process.wait(15)
+
+
+class Slack:
+    """Stands where Slack would: takes a message as an incoming webhook does, and refuses what is none."""
+
+    def __init__(self):
+        self.messages = []
+        slack = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 40_000))
+                try:
+                    message = json.loads(body)
+                    good = isinstance(message, dict) and (message.get("text") or message.get("blocks"))
+                except ValueError:
+                    good = False
+                if good:
+                    slack.messages.append(message)
+                self.send_response(200 if good else 400)
+                self.end_headers()
+                self.wfile.write(b"ok" if good else b"no_text")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services/T0/B0/demo"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def texts(self):
+        return [" ".join(str(m.get("text", "")).split()) for m in self.messages]
 
 
 def failed(sample):

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Load {
     pub address: SocketAddr,
     pub path: String,
+    /// Lines of the head beside our own: `Authorization: Bearer …`.
+    pub headers: Vec<String>,
     /// Requests a second.
     pub rate: f64,
     /// One in so many is a POST with a body; 0 for none.
@@ -93,8 +95,9 @@ impl Load {
         };
         let post = self.post_every > 0 && number.is_multiple_of(self.post_every);
         let (method, body) = if post { ("POST", "0123456789") } else { ("GET", "") };
+        let more: String = self.headers.iter().map(|line| format!("{line}\r\n")).collect();
         let request = format!(
-            "{method} {} HTTP/1.1\r\nHost: {}\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {} HTTP/1.1\r\nHost: {}\r\nX-Request-Id: {id}\r\n{more}Content-Length: {}\r\n\r\n{body}",
             self.path,
             self.address,
             body.len()
@@ -226,6 +229,7 @@ mod tests {
         let load = Load {
             address,
             path: "/".into(),
+            headers: Vec::new(),
             rate: 1_000.0,
             post_every: 0,
             connections: 1,
@@ -276,6 +280,7 @@ mod tests {
         let load = Load {
             address,
             path: "/".into(),
+            headers: Vec::new(),
             rate: 1.0,
             post_every: 0,
             connections: 1,

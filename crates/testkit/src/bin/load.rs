@@ -1,5 +1,5 @@
-//! `load ADDRESS PATH RATE`: sends until it is interrupted or its input ends, a line for each request on the output:
-//! `due_us took_us outcome revision id`.
+//! `load ADDRESS PATH RATE [POST_EVERY [HEADER…]]`: sends until it is interrupted or its input ends, a line for each
+//! request on the output: `due_us took_us outcome revision id`. One request in POST_EVERY (10) is a POST; 0 for none.
 
 use pilotage_testkit::load::{Load, Outcome};
 use std::io::{Read, Write};
@@ -12,24 +12,28 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let parsed = match arguments.as_slice() {
-        [address, path, rate] => address
-            .parse()
-            .ok()
-            .zip(rate.parse().ok())
-            .map(|(a, r)| (a, path.clone(), r)),
+        [address, path, rate, more @ ..] => {
+            let post_every = more.first().map_or(Ok(10), |text| text.parse());
+            address
+                .parse()
+                .ok()
+                .zip(rate.parse().ok())
+                .zip(post_every.ok())
+                .map(|((address, rate), post_every)| Load {
+                    address,
+                    path: path.clone(),
+                    headers: more.iter().skip(1).cloned().collect(),
+                    rate,
+                    post_every,
+                    connections: 48,
+                    timeout: Duration::from_secs(5),
+                })
+        }
         _ => None,
     };
-    let Some((address, path, rate)) = parsed else {
-        eprintln!("use: load 127.0.0.1:3000 /path 100");
+    let Some(load) = parsed else {
+        eprintln!("use: load 127.0.0.1:3000 /path 100 [POST_EVERY [HEADER...]]");
         return ExitCode::from(2);
-    };
-    let load = Load {
-        address,
-        path,
-        rate,
-        post_every: 10,
-        connections: 48,
-        timeout: Duration::from_secs(5),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, samples) = mpsc::channel();
