@@ -148,6 +148,36 @@ pub fn digest(id: &str) -> String {
     }
 }
 
+/// A name as one part of a path: what has a meaning in an address is escaped.
+#[must_use]
+pub fn segment(name: &str) -> String {
+    let mut part = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            part.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    part
+}
+
+/// The name that [`segment`] wrote; none where the text is something else.
+#[must_use]
+pub fn of_segment(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            bytes.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// `main` of `refs/heads/main`, `v1` of `refs/tags/v1`.
 #[must_use]
 pub fn branch(name: &str) -> &str {
@@ -200,5 +230,12 @@ mod tests {
             "sha256:9b2e…41c7"
         );
         assert_eq!(branch("refs/heads/feat/x"), "feat/x");
+        for (name, part) in [("main", "main"), ("a/b, ?#%ü", "a%2Fb%2C%20%3F%23%25%C3%BC")] {
+            assert_eq!(segment(name), part);
+            assert_eq!(of_segment(part).as_deref(), Some(name));
+        }
+        for part in ["%", "%2", "%gg", "%ff"] {
+            assert_eq!(of_segment(part), None, "{part}");
+        }
     }
 }

@@ -11,4 +11,4 @@ mod repository;
 
 pub(crate) use changes::record_all_changes;
 pub(crate) use http::routes;
-pub(crate) use repository::{Commit, GitError, Repositories, Repository, git};
+pub(crate) use repository::{Commit, Drift, DriftCommit, GitError, Repositories, Repository, git};

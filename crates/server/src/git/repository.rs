@@ -54,6 +54,24 @@ pub(crate) struct Commit {
     pub message: String,
 }
 
+/// How far one commit is from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drift {
+    pub ahead: u64,
+    pub behind: u64,
+    /// What is ahead, the newest first.
+    pub commits: Vec<DriftCommit>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DriftCommit {
+    pub sha: String,
+    pub author: String,
+    /// When it was committed, in milliseconds since 1970.
+    pub at: i64,
+    pub title: String,
+}
+
 impl Commit {
     /// The first line of the message.
     #[must_use]
@@ -231,6 +249,53 @@ impl Repository {
         }
         commits.reverse();
         Ok(commits)
+    }
+
+    /// How many commits the one has that the other has not, and the other way round; the newest `limit` of the first.
+    /// Both are whole object ids. None where one of them is not there.
+    pub(crate) async fn drift(&self, of: &str, to: &str, limit: usize) -> Result<Option<Drift>, GitError> {
+        if !is_oid(of) || !is_oid(to) {
+            return Ok(None);
+        }
+        let both = format!("{to}...{of}");
+        let counted = self
+            .text(&["rev-list", "--count", "--left-right", "--end-of-options", &both])
+            .await;
+        let counted = match counted {
+            Ok(text) => text,
+            Err(GitError::Failed { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut counts = counted.split_whitespace().map(str::parse);
+        let (Some(Ok(behind)), Some(Ok(ahead))) = (counts.next(), counts.next()) else {
+            return Err(GitError::Unreadable);
+        };
+        let (count, range) = (format!("--max-count={limit}"), format!("{to}..{of}"));
+        let text = self
+            .text(&[
+                "log",
+                "-z",
+                "--no-show-signature",
+                &count,
+                "--format=%H%x1f%an%x1f%ct%x1f%s",
+                "--end-of-options",
+                &range,
+            ])
+            .await?;
+        let commit = |line: &str| {
+            let mut fields = line.splitn(4, '\x1f').map(str::to_owned);
+            Some(DriftCommit {
+                sha: fields.next()?,
+                author: fields.next()?,
+                at: fields.next()?.parse::<i64>().ok()?.saturating_mul(1000),
+                title: fields.next()?,
+            })
+        };
+        Ok(Some(Drift {
+            ahead,
+            behind,
+            commits: text.split('\0').filter_map(commit).collect(),
+        }))
     }
 
     /// The first parent of a commit.

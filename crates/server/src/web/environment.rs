@@ -36,6 +36,12 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/{owner}/{name}/environments/{environment}/unlock", post(unlock))
 }
 
+/// Where its page is.
+pub(super) fn path_of(owner: &str, name: &str, environment: &str) -> String {
+    let environment = pilotage_ui::words::segment(environment);
+    format!("/{owner}/{name}/environments/{environment}")
+}
+
 pub(super) type Where = Path<(String, String, String)>;
 
 #[derive(serde::Deserialize)]
@@ -60,19 +66,26 @@ async fn page(
     let mut shell = Shell::new(environment.as_str(), place);
     // An older part of the history stands still.
     if older.before.is_none() {
-        shell.topics = vec![format!("environment:{}/{environment}", project.path())];
+        shell.topics = vec![format!(
+            "environment:{}/{}",
+            project.path(),
+            pilotage_ui::words::segment(&environment)
+        )];
     }
     Ok(show(&viewer, shell, &view.main()))
 }
 
-/// `path` is `owner/name/environment`.
+/// `path` is `owner/name/environment`, the last as a part of a path.
 pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, path: &str) -> WebResult<Vec<Fragment>> {
     let mut parts = path.splitn(3, '/');
     let (Some(owner), Some(name), Some(environment)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(AppError::not_found("such environment").into());
     };
+    let Some(environment) = pilotage_ui::words::of_segment(environment) else {
+        return Err(AppError::not_found("such environment").into());
+    };
     let project = rest::project::find(app, &viewer.who, owner, name, Scope::Read).await?;
-    Ok(view(app, viewer, &project, environment, i64::MAX)
+    Ok(view(app, viewer, &project, &environment, i64::MAX)
         .await?
         .fragments())
 }
@@ -98,7 +111,7 @@ async fn deploy(
     };
     let path = Path((owner.clone(), name.clone()));
     rest::deployment::deploy(State(app), viewer.who, path, Json(asked)).await?;
-    Ok(see_other(&format!("/{owner}/{name}/environments/{environment}")))
+    Ok(see_other(&path_of(&owner, &name, &environment)))
 }
 
 #[derive(serde::Deserialize)]
@@ -118,7 +131,7 @@ async fn lock(
     };
     let path = Path((owner.clone(), name.clone(), environment.clone()));
     rest::environment::lock(State(app), viewer.who, path, Json(body)).await?;
-    Ok(see_other(&format!("/{owner}/{name}/environments/{environment}")))
+    Ok(see_other(&path_of(&owner, &name, &environment)))
 }
 
 #[derive(serde::Deserialize)]
@@ -132,7 +145,7 @@ async fn unlock(
 ) -> WebResult {
     let path = Path((owner.clone(), name.clone(), environment.clone()));
     rest::environment::unlock(State(app), viewer.who, path).await?;
-    Ok(see_other(&format!("/{owner}/{name}/environments/{environment}")))
+    Ok(see_other(&path_of(&owner, &name, &environment)))
 }
 
 async fn view(

@@ -8,6 +8,7 @@ mod audit;
 mod dashboard;
 mod deployment;
 mod environment;
+mod environments;
 mod form;
 mod live;
 mod log;
@@ -58,6 +59,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(dashboard::routes())
         .merge(deployment::routes())
         .merge(environment::routes())
+        .merge(environments::routes())
         .merge(rollback::routes())
         .merge(run::routes())
         .merge(runs::routes())

@@ -84,7 +84,7 @@ async fn entries(app: &App, viewer: &Viewer) -> WebResult<Vec<Entry>> {
         }
         for environment in app.store.read().await?.environments(project.id).await? {
             let name = environment.name;
-            let href = format!("/{path}/environments/{name}");
+            let href = format!("/{path}/environments/{}", pilotage_ui::words::segment(&name));
             if viewer.may(Scope::Deploy, project) {
                 let title = format!("Roll back {name} of {path}…");
                 found.push(entry("Roll back", title, format!("{href}/rollback")));

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod dashboard;
 pub mod deployment;
 pub mod environment;
+pub mod environments;
 pub mod log;
 pub mod login;
 pub mod me;

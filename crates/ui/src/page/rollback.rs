@@ -64,7 +64,8 @@ impl Rollback {
     }
 
     fn path(&self) -> String {
-        format!("/{}/{}/environments/{}", self.owner, self.name, self.environment)
+        let name = words::segment(&self.environment);
+        format!("/{}/{}/environments/{name}", self.owner, self.name)
     }
 
     fn form(&self, to: &Side) -> Markup {

@@ -68,7 +68,8 @@ impl Deployment {
     }
 
     fn environment_path(&self) -> String {
-        format!("{}/environments/{}", self.project_path(), self.environment)
+        let name = words::segment(&self.environment);
+        format!("{}/environments/{name}", self.project_path())
     }
 
     /// `shifting, 25 %`, `live, not proven`.

@@ -38,7 +38,8 @@ impl Environment {
 
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/{}/{}/environments/{}", self.owner, self.name, self.environment)
+        let name = words::segment(&self.environment);
+        format!("/{}/{}/environments/{name}", self.owner, self.name)
     }
 
     fn deployment_path(&self, id: i64) -> String {
