@@ -386,6 +386,42 @@ async fn a_rollback_by_hand_brings_the_last_release_back_without_building_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lock_stops_what_goes_forward_and_not_a_rollback_under_way() {
+    let stage = Stage::new("    guard: {watch: 0s}\n").await;
+    // Slow to start, so that the lock comes while it is on its way.
+    stage.push_with("one", "pass", "time.sleep(1)");
+    check(&stage.ended(stage.deploy().await).await, "live", "");
+    stage.live("two").await;
+    let asked = json!({"environment": "production", "reason": "two is worse"});
+    let answer = stage
+        .world
+        .send(Method::POST, "projects/o/p/rollbacks", asked)
+        .await;
+    let back = answer["id"].as_i64().unwrap();
+    let starting = stage
+        .until(back, |detail| detail.deployment.state == "starting")
+        .await;
+    check(&starting, "starting", "");
+    let lock = "projects/o/p/environments/production/lock";
+    let path = format!("/api/v1/{lock}");
+    let body = Some(json!({"reason": "look first"}));
+    let (status, text) = stage
+        .world
+        .ask(Method::PUT, &path, &stage.world.admin, body)
+        .await;
+    assert_eq!(status, 204, "{text}");
+    let end = stage.ended(back).await;
+    check(&end, "live", "");
+    assert_eq!(end.deployment.kind, "rollback");
+    assert_eq!(stage.get(), "one");
+    let next = stage.deploy().await;
+    let waits = stage
+        .until(next, |detail| detail.deployment.state == "waiting")
+        .await;
+    check(&waits, "waiting", "locked by");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_deployment_waits_until_the_older_one_went_back() {
     let stage =
         Stage::new("    strategy: {canary: [{share: 10%, for: 20s}]}\n    guard: {watch: 0s}\n").await;
