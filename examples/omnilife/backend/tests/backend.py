@@ -54,11 +54,11 @@ class Person:
 class Process:
     """uvicorn with the application, started and stopped as in production."""
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, folder: Path = FOLDER, **variables: str) -> None:
         env = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **variables}
         command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "0"]
         self._process = subprocess.Popen(
-            command, cwd=FOLDER, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         found = LISTENS.search(self.wait_for_line("Uvicorn running"))
         assert found
@@ -71,6 +71,7 @@ class Process:
             heard.append(line)
             if words in line:
                 return line
+        self.kill()
         raise AssertionError(f"{words!r} is not in:\n{''.join(heard)}")
 
     def terminate(self) -> None:
@@ -87,8 +88,8 @@ class Process:
 
 
 @contextmanager
-def backend(**variables: str) -> Iterator[Process]:
-    process = Process(**variables)
+def backend(folder: Path = FOLDER, **variables: str) -> Iterator[Process]:
+    process = Process(folder, **variables)
     try:
         yield process
     finally:

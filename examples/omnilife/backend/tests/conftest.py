@@ -76,7 +76,8 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(database_url=database_url, revision="abc1234", environment="test")
+    # Of no environment, as on a developer's machine: what differs where it is deployed has tests that say so.
+    return Settings(database_url=database_url, revision="abc1234")
 
 
 @pytest.fixture

@@ -20,9 +20,15 @@ def test_a_replica_tells_how_it_is(client: TestClient, prefix: str) -> None:
     assert health.status_code == 200
     assert health.json() == {"status": "ok", "checks": {"database": "ok", "cache": "ok", "search": "ok"}}
     version = client.get(f"{prefix}/version").json()
-    assert version == {**version, "service": "backend", "revision": "abc1234", "environment": "test"}
+    assert version == {**version, "service": "backend", "revision": "abc1234", "environment": ""}
     metrics = client.get(f"{prefix}/metrics")
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+def test_a_deployed_replica_tells_where_it_is(sqlite_url: str) -> None:
+    with TestClient(create_app(Settings(database_url=sqlite_url, revision="abc1234", environment="staging"))) as client:
+        told = {"service": "backend", "revision": "abc1234", "environment": "staging"}
+        assert client.get("/version").json() == told
 
 
 def health_of(url: str) -> tuple[int, str]:
