@@ -1,7 +1,7 @@
 """Errors as people and programs get them: `{"error": {"code", "message", "fields"?}}`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -73,15 +73,15 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _database)
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+async def _http(_request: Request, raised: Exception) -> JSONResponse:
+    error = cast(HTTPException, raised)
     fields = error.fields if isinstance(error, ApiError) else None
     message = error.detail if isinstance(error, ApiError) else f"{error.detail}."
     return answer(error.status_code, message, fields, error.headers)
 
 
-async def _validation(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+async def _validation(_request: Request, raised: Exception) -> JSONResponse:
+    error = cast(RequestValidationError, raised)
     faults: Sequence[Any] = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return answer(400, "The body is no valid JSON.")
