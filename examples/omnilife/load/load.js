@@ -9,8 +9,10 @@ const json = { 'Content-Type': 'application/json' };
 
 export const options = {
   scenarios: {
-    people: { executor: 'constant-vus', vus: 4, duration: '5s' },
+    people: { executor: 'constant-vus', vus: 4, duration: '5s', gracefulStop: '2s' },
   },
+  // Over within ten seconds, also where nobody answers.
+  setupTimeout: '3s',
   thresholds: {
     checks: ['rate>0.99'],
     http_req_failed: ['rate<0.01'],
