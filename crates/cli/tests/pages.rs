@@ -7,6 +7,8 @@
 
 #[path = "pages/crawl.rs"]
 mod crawl;
+#[path = "pages/hostile.rs"]
+mod hostile;
 #[path = "pages/judge.rs"]
 mod judge;
 #[path = "pages/session.rs"]
@@ -14,6 +16,8 @@ mod session;
 #[path = "pages/site.rs"]
 #[allow(dead_code, reason = "the tests of the pages to come use more of it")]
 mod site;
+#[path = "pages/task.rs"]
+mod task;
 #[path = "e2e/world.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 mod world;

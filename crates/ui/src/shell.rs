@@ -131,7 +131,7 @@ pub fn document(shell: &Shell, main: &Markup) -> String {
             }
             body
                 class=[shell.wide.then_some("full")]
-                data-topics=[(!shell.topics.is_empty()).then(|| shell.topics.join(","))]
+                data-topics=[(!shell.topics.is_empty()).then(|| shell.topics.join("\n"))]
                 data-csrf=[shell.viewer.as_ref().map(|viewer| viewer.csrf.as_str())]
             {
                 (sprite())

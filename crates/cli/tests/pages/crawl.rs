@@ -14,7 +14,14 @@ const BEGIN: [&str; 6] = [
     "/shop/web/environments/staging",
     "/shop/web/deployments/2",
     "/evil/names/environments/safe",
-    "/evil/names/environments/%3Cpwn%20onclick%3Dalert%281%29%3E%22%27%26lt%3B%3C%2Ftitle%3E%3C%2Fscript%3E",
+    "/evil/names/environments/%3Cpwn%20onclick%3Dalert%281%29%3E%22%27%26lt%3B%2C%3C%2Ftitle%3E%3C%2Fscript%3E",
+];
+
+/// What navigations lead to though nobody has built it yet. One that is there now fails the test, until it is taken
+/// out of this list.
+const TO_COME: [&str; 2] = [
+    "/shop/web/workflows",
+    "/evil/names/workflows",
 ];
 
 #[test]
@@ -30,8 +37,9 @@ fn every_page_holds() {
         }
         seen.push(path.clone());
         page.goto(&site().at(&path));
-        if page.count("main") == 0 {
-            page.console();
+        if TO_COME.contains(&path.as_str()) {
+            let missing = page.console().iter().any(|fault| fault.contains("404"));
+            faults.extend((!missing).then(|| format!("{path}: it is there: take it out of TO_COME")));
             continue;
         }
         let found = judge(&page);

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::LazyLock;
 
 /// In every field that takes it: an element that nobody makes, a handler, and what ends a string or an attribute.
-pub(crate) const HOSTILE: &str = "<pwn onclick=alert(1)>\"'&lt;</title></script>";
+pub(crate) const HOSTILE: &str = "<pwn onclick=alert(1)>\"'&lt;,</title></script>";
 /// The same in a branch, where git allows neither blanks nor more.
 pub(crate) const HOSTILE_BRANCH: &str = "feat/<pwn/onclick=alert(1)>\"'&lt;";
 

@@ -81,6 +81,7 @@ impl Topic {
 
 #[derive(Deserialize)]
 struct Topics {
+    /// A line each: names have commas in them.
     topics: String,
 }
 
@@ -90,7 +91,11 @@ async fn stream(
     headers: HeaderMap,
     Query(Topics { topics }): Query<Topics>,
 ) -> WebResult<Response> {
-    let topics: Option<Vec<Topic>> = topics.split(',').take(TOPICS_MAX + 1).map(Topic::parse).collect();
+    let topics: Option<Vec<Topic>> = topics
+        .split('\n')
+        .take(TOPICS_MAX + 1)
+        .map(Topic::parse)
+        .collect();
     let Some(topics) = topics.filter(|topics| topics.len() <= TOPICS_MAX) else {
         return Err(AppError::bad_request("a topic is not known").into());
     };

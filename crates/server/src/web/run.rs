@@ -171,10 +171,12 @@ pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
     let error = annotation.map_or(&job.error, |annotation| &annotation.message);
     let lines = last_lines(app, job, step.map(|step| step.step)).await?;
     let first = error.lines().next().unwrap_or_default().trim();
-    let told = (!first.is_empty())
-        .then(|| lines.iter().position(|line| line.text.contains(first)))
-        .flatten();
-    let at = told.or_else(|| lines.iter().position(|line| line.text.contains("##[error]")));
+    // A script that is shown before it runs has the words of its errors too: the mark goes first, then what is last.
+    let marked = |line: &Line| line.text.contains("##[error]");
+    let told = |line: &Line| !first.is_empty() && line.text.contains(first);
+    let at = (lines.iter().position(|line| marked(line) && told(line)))
+        .or_else(|| lines.iter().rposition(told))
+        .or_else(|| lines.iter().position(marked));
     let last = lines.len().saturating_sub(LINES);
     let start = at.map_or(last, |at| at.saturating_sub(LINES - 4).min(last));
     // Of a job whose runner was lost nobody said which step it was in; its lines know.

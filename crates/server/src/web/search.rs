@@ -71,6 +71,12 @@ async fn palette(State(app): State<Arc<App>>, viewer: Viewer, headers: HeaderMap
 async fn entries(app: &App, viewer: &Viewer) -> WebResult<Vec<Entry>> {
     let mut projects = app.store.read().await?.projects().await?;
     projects.retain(|project| viewer.may(Scope::Read, project));
+    let standings = app.store.read().await?.standings().await?;
+    let live = |project: i64, name: &str| {
+        standings
+            .iter()
+            .any(|row| row.project_id == project && row.environment == name)
+    };
     let mut found = places(viewer.shown().admin);
     for project in &projects {
         let path = project.path();
@@ -85,7 +91,7 @@ async fn entries(app: &App, viewer: &Viewer) -> WebResult<Vec<Entry>> {
         for environment in app.store.read().await?.environments(project.id).await? {
             let name = environment.name;
             let href = format!("/{path}/environments/{}", pilotage_ui::words::segment(&name));
-            if viewer.may(Scope::Deploy, project) {
+            if viewer.may(Scope::Deploy, project) && live(project.id, &name) {
                 let title = format!("Roll back {name} of {path}…");
                 found.push(entry("Roll back", title, format!("{href}/rollback")));
             }

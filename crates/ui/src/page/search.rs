@@ -36,8 +36,8 @@ impl Search {
         html! {
             h1 { "Find or do" }
             form method="get" action="/search" role="search" class="acts" {
-                label class="vh" for="q" { "Words" }
-                input id="q" type="search" name="q" value=(self.query) maxlength="200" autocomplete="off";
+                label class="vh" for="words" { "Words" }
+                input id="words" type="search" name="q" value=(self.query) maxlength="200" autocomplete="off";
                 button class="btn" { "Find" }
             }
             section class="first" aria-label="Found" {
