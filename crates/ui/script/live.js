@@ -52,6 +52,23 @@ function same(e) {
   return e.localName + (href ? `[href="${CSS.escape(href)}"]` : "") + (name ? `[name="${CSS.escape(name)}"]` : "");
 }
 
+// While a button is pressed nothing is replaced: a click counts only where it began and ended on one element.
+let held = null;
+
+function take(change) {
+  if (held) held.push(change);
+  else patch(change);
+}
+
+function release() {
+  const changes = held ?? [];
+  held = null;
+  changes.forEach(patch);
+}
+
+addEventListener("pointerdown", () => (held ??= []), true);
+for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => setTimeout(release), true);
+
 const waits = [200, 500, 1000, 2000, 5000, 10000];
 let source = null;
 let tries = 0;
@@ -65,7 +82,7 @@ function connect() {
     tries = 0;
     document.getElementById("offline").replaceChildren();
   });
-  source.addEventListener("patch", (event) => patch(JSON.parse(event.data)));
+  source.addEventListener("patch", (event) => take(JSON.parse(event.data)));
   source.addEventListener("reload", () => location.reload());
   source.addEventListener("error", () => {
     close();

@@ -17,7 +17,8 @@ fn every_name_is_seen_as_it_is() {
     let run: serde_json::Value = serde_json::from_str(&run).unwrap();
     let run = format!("/evil/names/runs/{}", run[0]["id"]);
     page.goto(&site().at(&run));
-    let job: String = page.eval("document.querySelector('#run-jobs a[href*=\"/jobs/\"]').pathname");
+    let job: String =
+        page.eval("document.querySelector('#run-jobs a[href*=\"/jobs/\"]').getAttribute('href')");
     let of = |what: &str| format!("{HOSTILE} {what}");
     let environment = format!("/evil/names/environments/{}", encoded(HOSTILE));
     let bare = HOSTILE.to_owned();

@@ -150,7 +150,7 @@ impl Run {
                     title { (label) }
                     rect width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="6" {}
                     // It does not turn: a turned `svg` inside another leaves its place.
-                    svg class={ "i " (status.class()) } x="12" y="8" width="16" height="16" { (shape(status.shape())) }
+                    svg class={ "i " (status.class()) } x="12" y="8" width="16" height="16" aria-hidden="true" { (shape(status.shape())) }
                     text class="tx b" x="36" y="20" { (cut(&name, room)) }
                     text class="sub" x="36" y="36" {
                         @match group.counting() {
@@ -159,7 +159,7 @@ impl Run {
                         }
                     }
                     @if pips.is_empty() && group.jobs.len() > 1 {
-                        svg class="i q" x="154" y="8" width="14" height="14" { (shape(Icon::Down)) }
+                        svg class="i q" x="154" y="8" width="14" height="14" aria-hidden="true" { (shape(Icon::Down)) }
                     }
                     @for (index, pip) in pips.iter().rev().enumerate() {
                         rect class={ "pip f " (pip.class()) } x=(162 - 9 * index) y="14" width="6" height="6" {}
