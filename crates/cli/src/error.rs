@@ -6,6 +6,7 @@ use pilotage_api::client::ClientError;
 use pilotage_api::rest::Problem;
 use std::error::Error;
 use std::fmt::Display;
+use std::io::IsTerminal;
 
 /// Exit codes of design: 1 what was asked for failed, 2 wrong use or invalid input, 3 not reachable or not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +177,7 @@ pub(crate) fn log() {
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .init();
 }

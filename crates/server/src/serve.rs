@@ -307,6 +307,10 @@ fn lock_directory(path: &Path) -> Result<File, ServeError> {
         let private = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(path, private).map_err(file_error("set the mode of"))?;
     }
+    if fresh {
+        // It may lie in somebody's project: keys and tokens are not to be committed with `git add .`.
+        std::fs::write(path.join(".gitignore"), "*\n").map_err(file_error("write into"))?;
+    }
     let lock = File::options()
         .create(true)
         .append(true)

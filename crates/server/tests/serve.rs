@@ -14,6 +14,8 @@ async fn what_is_secret_is_its_owners_alone_and_two_servers_never_share_a_direct
         let metadata = std::fs::metadata(world.data().join(name)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, mode, "{name}");
     }
+    let ignored = std::fs::read_to_string(world.data().join(".gitignore")).unwrap();
+    assert_eq!(ignored, "*\n", "`git add .` beside it takes no key along");
     let mut config = Config::new(world.data());
     config.listen = ([127, 0, 0, 1], 0).into();
     config.runner_slots = 0;
