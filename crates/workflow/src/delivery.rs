@@ -6,11 +6,13 @@
 mod defaults;
 mod environment;
 mod init;
+mod keys;
 mod model;
 mod notify;
 mod parse;
 mod plan;
 mod reader;
+mod reference;
 mod service;
 mod unit;
 mod verify;
@@ -22,6 +24,7 @@ pub use plan::{
     ArtifactSource, Before, Canary, Channel, Check, EnvironmentPlan, GuardPlan, HealthPlan, Occasion, Route,
     ServicePlan, StopPlan, Strategy, Undecided, plan,
 };
+pub use reference::reference;
 
 /// Where the file stands in a project.
 pub const FILE_NAME: &str = "pilotage.yml";

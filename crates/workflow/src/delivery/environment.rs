@@ -1,5 +1,6 @@
 //! One environment, and the services in it.
 
+use super::keys::{self, OTHER_TARGETS};
 use super::model::{Environment, ServiceHere, Settings};
 use super::plan::Check;
 use super::reader::Reader;
@@ -8,24 +9,6 @@ use super::verify;
 use crate::source::Spanned;
 use crate::yaml::Node;
 use indexmap::IndexMap;
-
-const KEYS: &[&str] = &[
-    "url",
-    "target",
-    "strategy",
-    "guard",
-    "verify",
-    "replicas",
-    "keep",
-    "health",
-    "stop",
-    "memory",
-    "env",
-    "services",
-    "invalidate",
-];
-const HERE_KEYS: &[&str] = &["url", "replicas", "health", "stop", "memory", "env"];
-const OTHER_TARGETS: &[&str] = &["docker", "ecs", "render", "kubernetes"];
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -40,7 +23,7 @@ pub(super) fn read(
         settings: Settings::default(),
         services: IndexMap::new(),
     };
-    for field in reader.fields(node, KEYS, "an environment") {
+    for field in reader.fields(node, &keys::ENVIRONMENT) {
         match field.key {
             "url" => environment.url = url(reader, field.value),
             "target" => target(reader, field.value),
@@ -64,7 +47,7 @@ fn here(reader: &mut Reader<'_>, span: crate::source::Span, node: &Node) -> Serv
         url: None,
         settings: Settings::default(),
     };
-    for field in reader.fields(node, HERE_KEYS, "a service of an environment") {
+    for field in reader.fields(node, &keys::HERE) {
         match field.key {
             "url" => here.url = url(reader, field.value),
             _ => setting(reader, &field, &mut here.settings),

@@ -1,14 +1,12 @@
 //! `notify`: routes from what happens to the channels that tell people.
 
+use super::keys::{self, ROUTES_MAX};
 use super::plan::{Channel, Occasion, Route};
 use super::reader::Reader;
 use super::service;
 use crate::diagnostic::Diagnostic;
 use crate::parse::closest;
 use crate::yaml::Node;
-
-const KEYS: &[&str] = &["slack", "webhook", "pagerduty", "email", "secret", "on"];
-const ROUTES_MAX: usize = 20;
 
 pub(super) fn routes(reader: &mut Reader<'_>, node: &Node) -> Vec<Route> {
     let Some(items) = node.items() else {
@@ -30,7 +28,7 @@ pub(super) fn routes(reader: &mut Reader<'_>, node: &Node) -> Vec<Route> {
 
 fn route(reader: &mut Reader<'_>, item: &Node) -> Option<Route> {
     let (mut to, mut secret, mut on) = (None, None, Vec::new());
-    let fields = reader.fields(item, KEYS, "a notification");
+    let fields = reader.fields(item, &keys::NOTIFICATION);
     // Then it has its fault already.
     let mut broken = item.entries().is_none_or(|entries| entries.len() > fields.len());
     for field in fields {

@@ -2,28 +2,13 @@
 
 use super::model::{Delivery, Environment, Settings};
 use super::reader::Reader;
-use super::{defaults, environment, notify, service, verify};
+use super::{defaults, environment, keys, notify, service, verify};
 use crate::diagnostic::Diagnostic;
 use crate::parse::closest;
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node};
 use indexmap::IndexMap;
 use std::sync::Arc;
-
-const KEYS: &[&str] = &[
-    "services",
-    "environments",
-    "verify",
-    "notify",
-    "strategy",
-    "guard",
-    "replicas",
-    "keep",
-    "health",
-    "stop",
-    "memory",
-    "env",
-];
 
 /// Reads a `pilotage.yml`. The model may be used only if no diagnostic is an error.
 #[must_use]
@@ -48,7 +33,7 @@ pub fn parse(source: &Arc<Source>) -> (Option<Delivery>, Vec<Diagnostic>) {
         environments: IndexMap::new(),
         notify: Vec::new(),
     };
-    let fields = reader.fields(&root, KEYS, "`pilotage.yml`");
+    let fields = reader.fields(&root, &keys::ROOT);
     let checks = root
         .get("verify")
         .map(|n| verify::named(&mut reader, n))

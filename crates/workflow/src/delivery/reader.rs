@@ -1,5 +1,6 @@
 //! What reading `pilotage.yml` shares: maps with known keys, texts, numbers with units, templates.
 
+use super::keys::{NAME_BYTES_MAX, Section};
 use super::unit;
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Allowed, Place, Template};
@@ -64,7 +65,7 @@ impl Reader<'_> {
     }
 
     /// The known keys of a map, in their order. Nothing at all counts as an empty map.
-    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &[&'static str], what: &str) -> Vec<Field<'n>> {
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, section: &'static Section) -> Vec<Field<'n>> {
         let Some(entries) = node.entries() else {
             if !node.is_null() {
                 self.unexpected(node, "a map");
@@ -74,16 +75,17 @@ impl Reader<'_> {
         let mut fields = Vec::new();
         for entry in entries {
             let name = entry.key.text().unwrap_or_default();
-            match keys.iter().find(|k| **k == &*name) {
+            match section.keys.iter().find(|k| k.name == &*name) {
                 Some(key) => fields.push(Field {
-                    key,
+                    key: key.name,
                     span: entry.key.span,
                     value: &entry.value,
                 }),
                 None => {
-                    let help = closest(&name, keys.iter().copied()).map(|k| format!("did you mean `{k}`?"));
-                    let all = || Some(format!("known keys: {}", keys.join(", ")));
-                    let message = format!("unknown key `{name}` in {what}");
+                    let known: Vec<_> = section.keys.iter().map(|k| k.name).collect();
+                    let help = closest(&name, known.iter().copied()).map(|k| format!("did you mean `{k}`?"));
+                    let all = || Some(format!("known keys: {}", known.join(", ")));
+                    let message = format!("unknown key `{name}` in {}", section.what);
                     self.error("P0101", entry.key.span, message).help = help.or_else(all);
                 }
             }
@@ -106,8 +108,10 @@ impl Reader<'_> {
                 named.push((Spanned::new(name.to_string(), entry.key.span), &entry.value));
             } else {
                 let message = format!("`{name}` is no name of {what}");
-                let help = "lower-case letters, digits and `-`, at most 63, beginning with a letter";
-                self.error("P0105", entry.key.span, message).help = Some(help.to_owned());
+                let help = format!(
+                    "lower-case letters, digits and `-`, at most {NAME_BYTES_MAX}, beginning with a letter"
+                );
+                self.error("P0105", entry.key.span, message).help = Some(help);
             }
         }
         named
@@ -254,5 +258,8 @@ fn is_name(name: &str) -> bool {
     let inner = name
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    inner && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-')
+    inner
+        && name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
 }

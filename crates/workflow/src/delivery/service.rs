@@ -1,25 +1,19 @@
 //! One service, and the settings that may stand at every level.
 
 use super::defaults;
+use super::keys::{self, CANARY_STEPS_MAX, KEEP_MAX, PASSES_MAX, REPLICAS_MAX, SIGNALS, WATCH_DAYS_MAX};
 use super::model::{Guard, Health, Service, Settings, Stop};
 use super::plan::{ArtifactSource, Before, Canary, Strategy, Undecided};
 use super::reader::{Field, Reader};
 use crate::source::Spanned;
 use crate::yaml::{Kind, Node};
 
-const KEYS: &[&str] = &[
-    "artifact", "image", "static", "prepare", "run", "path", "health", "before", "stop", "memory", "env",
-    "assets", "after", "replicas",
-];
 /// Variables that the platform sets itself.
 const RESERVED: &[&str] = &["PORT"];
-const REPLICAS_MAX: u32 = 100;
-const KEEP_MAX: u32 = 100;
-const CANARY_STEPS_MAX: usize = 20;
-const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 pub(super) fn read(reader: &mut Reader<'_>, name: Spanned<String>, node: &Node) -> Option<Service> {
-    let fields = reader.fields(node, KEYS, "a service");
+    let fields = reader.fields(node, &keys::SERVICE);
     let mut service = Service {
         source: ArtifactSource::Project,
         run: String::new(),
@@ -95,11 +89,11 @@ fn health(reader: &mut Reader<'_>, node: &Node) -> Health {
         health.path = reader.path(node);
         return health;
     }
-    for field in reader.fields(node, &["get", "every", "passes", "within"], "`health`") {
+    for field in reader.fields(node, &keys::HEALTH_MAP) {
         match field.key {
             "get" => health.path = reader.path(field.value),
             "every" => health.every_ms = reader.duration(field.value).map(|ms| ms.max(10)),
-            "passes" => health.passes = reader.count(field.value, 1, 100),
+            "passes" => health.passes = reader.count(field.value, 1, PASSES_MAX),
             _ => health.within_ms = reader.duration(field.value),
         }
     }
@@ -123,17 +117,10 @@ fn stop(reader: &mut Reader<'_>, node: &Node) -> Stop {
         stop.grace_ms = reader.duration(node);
         return stop;
     }
-    const SIGNALS: [(&str, &str); 6] = [
-        ("TERM", "TERM"),
-        ("INT", "INT"),
-        ("QUIT", "QUIT"),
-        ("HUP", "HUP"),
-        ("USR1", "USR1"),
-        ("USR2", "USR2"),
-    ];
-    for field in reader.fields(node, &["signal", "grace"], "`stop`") {
+    let signals: Vec<_> = SIGNALS.iter().map(|name| (*name, *name)).collect();
+    for field in reader.fields(node, &keys::STOP_MAP) {
         match field.key {
-            "signal" => stop.signal = reader.word(field.value, &SIGNALS).map(str::to_owned),
+            "signal" => stop.signal = reader.word(field.value, &signals).map(str::to_owned),
             _ => stop.grace_ms = reader.duration(field.value),
         }
     }
@@ -150,7 +137,7 @@ fn before(reader: &mut Reader<'_>, node: &Node) -> Option<Before> {
     }
     let mut run = None;
     let mut reversible = false;
-    for field in reader.fields(node, &["run", "reversible"], "`before`") {
+    for field in reader.fields(node, &keys::BEFORE_MAP) {
         match field.key {
             "run" => run = reader.text(field.value, "a command"),
             _ => reversible = reader.boolean(field.value).unwrap_or(false),
@@ -211,7 +198,7 @@ fn strategy(reader: &mut Reader<'_>, node: &Node) -> Option<Strategy> {
             _ => Strategy::BlueGreen,
         });
     }
-    let fields = reader.fields(node, &["canary"], "`strategy`");
+    let fields = reader.fields(node, &keys::STRATEGY_MAP);
     let steps = fields.first()?.value;
     let Some(items) = steps.items().filter(|i| !i.is_empty()) else {
         reader.unexpected(steps, "a list of steps such as `{share: 5%, for: 30s}`");
@@ -245,7 +232,7 @@ fn strategy(reader: &mut Reader<'_>, node: &Node) -> Option<Strategy> {
 
 fn canary_step(reader: &mut Reader<'_>, node: &Node) -> Option<Canary> {
     let (mut share, mut for_ms) = (None, None);
-    for field in reader.fields(node, &["share", "for"], "a canary's step") {
+    for field in reader.fields(node, &keys::CANARY_STEP) {
         match field.key {
             "share" => share = reader.share(field.value, 1.0),
             _ => for_ms = reader.duration(field.value),
@@ -284,15 +271,7 @@ fn guard(reader: &mut Reader<'_>, node: &Node) -> Guard {
         ("hold", Undecided::Hold),
         ("roll-back", Undecided::RollBack),
     ];
-    let keys = &[
-        "error-rate",
-        "response-time",
-        "watch",
-        "false-alarms",
-        "undecided",
-        "metrics",
-    ];
-    for field in reader.fields(node, keys, "`guard`") {
+    for field in reader.fields(node, &keys::GUARD_MAP) {
         match field.key {
             "error-rate" => guard.error_rate = reader.share(field.value, 1.0),
             "response-time" => guard.response_time = reader.share(field.value, 100.0),
@@ -307,8 +286,8 @@ fn guard(reader: &mut Reader<'_>, node: &Node) -> Guard {
 
 fn watch(reader: &mut Reader<'_>, node: &Node) -> Option<u64> {
     let ms = reader.duration(node)?;
-    if ms > 7 * 24 * 60 * MINUTE_MS {
-        reader.unexpected(node, "at most seven days");
+    if ms > WATCH_DAYS_MAX * DAY_MS {
+        reader.unexpected(node, &format!("at most {WATCH_DAYS_MAX} days"));
         return None;
     }
     Some(ms)

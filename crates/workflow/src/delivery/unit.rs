@@ -1,13 +1,13 @@
 //! Numbers with units: `30s`, `1m30s`, `500ms`, `5%`, `+50%`, `512MiB`.
 
-const DURATIONS: &[(&str, f64)] = &[
+pub(super) const DURATIONS: &[(&str, f64)] = &[
     ("ms", 1.0),
     ("s", 1_000.0),
     ("m", 60_000.0),
     ("h", 3_600_000.0),
     ("d", 86_400_000.0),
 ];
-const SIZES: &[(&str, f64)] = &[
+pub(super) const SIZES: &[(&str, f64)] = &[
     ("B", 1.0),
     ("KB", 1e3),
     ("MB", 1e6),
@@ -17,7 +17,7 @@ const SIZES: &[(&str, f64)] = &[
     ("GiB", 1_073_741_824.0),
 ];
 /// Longer than any run or watch; what is above it is a slip.
-const DURATION_MS_MAX: f64 = 35.0 * 86_400_000.0;
+pub(super) const DURATION_DAYS_MAX: u32 = 35;
 
 /// Milliseconds.
 pub(super) fn duration_ms(text: &str) -> Option<u64> {
@@ -28,7 +28,7 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
         total += amount * factor(DURATIONS, unit)?;
         rest = after;
     }
-    (!text.trim().is_empty() && total <= DURATION_MS_MAX).then(|| whole(total))
+    (!text.trim().is_empty() && total <= f64::from(DURATION_DAYS_MAX) * 86_400_000.0).then(|| whole(total))
 }
 
 pub(super) fn size_bytes(text: &str) -> Option<u64> {

@@ -1,14 +1,13 @@
 //! `verify`: named lists of requests, and the environments' choice among them.
 
 use super::defaults;
+use super::keys::{self, CHECKS_MAX};
 use super::plan::Check;
 use super::reader::Reader;
 use crate::expr::Value;
 use crate::parse::closest;
 use crate::yaml::{Kind, Node};
 use indexmap::IndexMap;
-
-const CHECKS_MAX: usize = 100;
 
 /// The root's `verify`: a map of lists.
 pub(super) fn named(reader: &mut Reader<'_>, node: &Node) -> IndexMap<String, Vec<Check>> {
@@ -78,7 +77,7 @@ fn check(reader: &mut Reader<'_>, node: &Node) -> Option<Check> {
         json: None,
         within_ms: defaults::CHECK_WITHIN_MS,
     };
-    for field in reader.fields(node, &["get", "status", "contains", "json", "within"], "a check") {
+    for field in reader.fields(node, &keys::CHECK) {
         let value = field.value;
         match field.key {
             "get" => get = reader.path(value),
