@@ -4,7 +4,8 @@ use crate::bar::Bar;
 use crate::bernoulli::{Cusum, Mixture, late_bar};
 use crate::policy::{Alpha, Policy};
 use crate::ratio::Ratio;
-use crate::trace::{Item, Symbol, Trace};
+use crate::replay::{Odds, Step};
+use crate::trace::{Symbol, Trace};
 use crate::verdict::{Counts, Evidence, Outcome, Test, Verdict};
 
 const ERROR_GRID: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 8.0, 14.0, 19.0];
@@ -63,7 +64,7 @@ pub struct Standing {
 pub struct Guard {
     policy: Policy,
     alpha: Alpha,
-    share: u32,
+    pub(crate) share: u32,
     tests: Tests,
     new: Counts,
     old: Counts,
@@ -199,7 +200,7 @@ impl Guard {
     }
 
     /// The part that a replay repeats: a function of the trace alone.
-    fn judge(&mut self, symbol: Symbol) -> Option<Verdict> {
+    pub(crate) fn judge(&mut self, symbol: Symbol) -> Option<Verdict> {
         let counts = if symbol.on_new() {
             &mut self.new
         } else {
@@ -287,41 +288,49 @@ impl Guard {
         (best, one_in, self.as_odds(best, self.needs(best)))
     }
 
+    /// As it was before the first answer of stored evidence; none where that is not a guard's.
+    pub(crate) fn before(evidence: &Evidence) -> Option<Self> {
+        let mut guard = Guard::new(evidence.policy.clone());
+        if !evidence.start.is_empty() {
+            guard.tests.restore(&evidence.start)?;
+            (guard.new, guard.old) = evidence.start_counts;
+        }
+        Some(guard)
+    }
+
+    /// Where its judgement stands after the last answer.
+    pub(crate) fn step(&self) -> Step {
+        let fault = self.verdict.as_ref().map_or(Test::Errors, |verdict| verdict.test);
+        let (old_one_in, old_needed) = self.tests.old_odds(fault);
+        Step {
+            new: self.new,
+            old: self.old,
+            share: self.share,
+            against: KINDS.map(|tests| self.odds(tests)),
+            old_too: Odds {
+                one_in: old_one_in,
+                needed: old_needed,
+            },
+            decided: self.verdict.is_some(),
+        }
+    }
+
+    /// Of the whole run's test and of the one for late faults, the one that is nearer to its bar.
+    fn odds(&self, [whole, late]: [Test; 2]) -> Odds {
+        let part = |test| self.tests.wealth(test) / self.needs(test);
+        let test = if part(late) > part(whole) { late } else { whole };
+        Odds {
+            one_in: self.as_odds(test, self.tests.wealth(test)),
+            needed: self.as_odds(test, self.needs(test)),
+        }
+    }
+
     fn cut_trace(&mut self) {
         self.start = self.tests.save();
         self.start_counts = (self.new, self.old);
         self.trace = Trace::default();
         self.trace.share(self.share);
     }
-}
-
-/// Reaches a verdict again from stored evidence: the same code, fed with what was observed.
-#[must_use]
-pub fn replay(evidence: &Evidence) -> Option<Verdict> {
-    rebuild(evidence)?.verdict
-}
-
-/// How far the judgement of stored evidence has come.
-#[must_use]
-pub fn standing(evidence: &Evidence) -> Option<Standing> {
-    rebuild(evidence).map(|guard| guard.standing())
-}
-
-fn rebuild(evidence: &Evidence) -> Option<Guard> {
-    let mut guard = Guard::new(evidence.policy.clone());
-    if !evidence.start.is_empty() {
-        guard.tests.restore(&evidence.start)?;
-        (guard.new, guard.old) = evidence.start_counts;
-    }
-    for item in &evidence.trace.items {
-        match item {
-            Item::Share(share) => guard.share = *share,
-            Item::Answers(symbol, times) => (0..*times).for_each(|_| {
-                guard.judge(*symbol);
-            }),
-        }
-    }
-    Some(guard)
 }
 
 const TESTS: [Test; 8] = [
@@ -333,6 +342,14 @@ const TESTS: [Test; 8] = [
     Test::LateMoreErrors,
     Test::LateSlowP50,
     Test::LateSlowP95,
+];
+
+/// The same question, asked of the whole run and of a fault that came late.
+const KINDS: [[Test; 2]; 4] = [
+    [Test::Errors, Test::LateErrors],
+    [Test::MoreErrors, Test::LateMoreErrors],
+    [Test::SlowP50, Test::LateSlowP50],
+    [Test::SlowP95, Test::LateSlowP95],
 ];
 
 /// The wealths of all tests.
@@ -431,10 +448,16 @@ impl Tests {
     }
 
     fn old_fails_too(&self, test: Test) -> bool {
+        let (one_in, needed) = self.old_odds(test);
+        one_in >= needed
+    }
+
+    /// The evidence that the old revision fails the same way, and what makes an outage of it.
+    fn old_odds(&self, test: Test) -> (f64, f64) {
         match test {
-            Test::SlowP50 | Test::LateSlowP50 => self.old_p50.wealth() >= OUTAGE_BY_TIMES,
-            Test::SlowP95 | Test::LateSlowP95 => self.old_p95.wealth() >= OUTAGE_BY_TIMES,
-            _ => self.old_errors.wealth() >= OUTAGE_BY_ERRORS,
+            Test::SlowP50 | Test::LateSlowP50 => (self.old_p50.wealth(), OUTAGE_BY_TIMES),
+            Test::SlowP95 | Test::LateSlowP95 => (self.old_p95.wealth(), OUTAGE_BY_TIMES),
+            _ => (self.old_errors.wealth(), OUTAGE_BY_ERRORS),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::replay::replay;
 
 const GOOD: Answer = Answer {
     at_us: 0,

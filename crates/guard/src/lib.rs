@@ -12,11 +12,13 @@ mod bernoulli;
 mod guard;
 mod policy;
 mod ratio;
+mod replay;
 pub mod simulate;
 mod trace;
 mod verdict;
 
-pub use guard::{Answer, Arm, Guard, Standing, replay, standing};
+pub use guard::{Answer, Arm, Guard, Standing};
 pub use policy::{Alpha, Policy};
+pub use replay::{Odds, Step, replay, standing, steps};
 pub use trace::Trace;
 pub use verdict::{Counts, Evidence, Outcome, Test, Verdict};

@@ -8,10 +8,12 @@
 //! - [`icon`], [`status`], [`words`]: shapes, states and the way numbers and times are written, once for all pages.
 //! - [`ansi`]: lines of logs with their colours.
 //! - [`graph`]: where the nodes of a graph lie.
+//! - [`chart`]: where the lines and marks of a chart lie.
 //! - [`asset`]: the style sheet and the script modules, embedded.
 
 pub mod ansi;
 pub mod asset;
+pub mod chart;
 pub mod graph;
 pub mod icon;
 pub mod page;

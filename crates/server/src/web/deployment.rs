@@ -17,14 +17,14 @@ use pilotage_deploy::replica::{Environment as Target, ReplicaState};
 use pilotage_engine::deployment::{DeploymentView, Plan, ServiceView, Strategy};
 use pilotage_engine::policy::{self, Direction, Request};
 use pilotage_engine::time::Timestamp;
-use pilotage_guard::{Counts as GuardCounts, Evidence, Outcome, Test as GuardTest};
+use pilotage_guard::{Counts as GuardCounts, Evidence, Odds as GuardOdds, Outcome, Test as GuardTest};
 use pilotage_keep::State as KeeperState;
 use pilotage_store::{Deployment as Row, Project, Release as ReleaseRow};
 use pilotage_trust::token::Scope;
 use pilotage_ui::Fragment;
 use pilotage_ui::page::deployment::{
-    Approval, Approve, Check, Counts, Deployment, Judged, Moment, Release, Replica, Service, Step, Tally,
-    Test, Verdict,
+    Approval, Approve, Check, Counts, Deployment, Judged, Moment, Odds, Release, Replica, Seen, Service,
+    Step, Tally, Test, Verdict,
 };
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
@@ -383,12 +383,36 @@ fn service_of(app: &App, view: &DeploymentView, service: &ServiceView) -> Servic
         new: counted(&view.new.revision),
         old: view.old.as_ref().and_then(|old| counted(&old.revision)),
         judged: evidence.map(judged),
+        course: evidence.map(course).unwrap_or_default(),
         verdict: evidence
             .and_then(|evidence| evidence.verdict.as_ref())
             .map(verdict),
         decided_at_us: service.decided_at_us,
         last_request_at_us: service.last_request_at_us,
     }
+}
+
+/// The evidence, judged once more from its first answer on.
+fn course(evidence: &Evidence) -> Vec<Seen> {
+    let odds = |odds: GuardOdds| Odds {
+        one_in: odds.one_in,
+        needed: odds.needed,
+    };
+    let mut course = Vec::new();
+    let whole = pilotage_guard::steps(evidence, |step| {
+        course.push(Seen {
+            new: tally(&step.new),
+            old: tally(&step.old),
+            share: step.share,
+            against: step.against.map(odds),
+            old_too: odds(step.old_too),
+            decided: step.decided,
+        });
+    });
+    if whole.is_none() {
+        course.clear();
+    }
+    course
 }
 
 fn judged(evidence: &Evidence) -> Judged {

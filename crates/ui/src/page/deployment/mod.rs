@@ -4,11 +4,12 @@ mod act;
 mod counted;
 mod lead;
 mod model;
+mod saw;
 mod timeline;
 
 pub use model::{
-    Approval, Approve, Check, Counts, Deployment, Judged, Moment, Release, Replica, Service, Step, Tally,
-    Test, Verdict,
+    Approval, Approve, Check, Counts, Deployment, Judged, Moment, Odds, Release, Replica, Seen, Service,
+    Step, Tally, Test, Verdict,
 };
 
 use crate::Fragment;
@@ -23,6 +24,7 @@ impl Deployment {
             (self.head())
             (self.lead())
             (self.approval())
+            (self.saw())
             div class="cols half" {
                 div {
                     (self.timeline())
@@ -43,6 +45,7 @@ impl Deployment {
             Fragment::new("head", self.head()),
             Fragment::new("lead", self.lead()),
             Fragment::new("approval", self.approval()),
+            Fragment::new("saw", self.saw()),
             Fragment::new("timeline", self.timeline()),
             Fragment::new("acts", self.acts()),
             Fragment::new("counted", self.counted()),

@@ -69,6 +69,8 @@ pub struct Service {
     pub old: Option<Counts>,
     /// What the guard holds.
     pub judged: Option<Judged>,
+    /// How it came about: where the evidence stood after each answer that changed something.
+    pub course: Vec<Seen>,
     pub verdict: Option<Verdict>,
     /// Of a trip, in microseconds since 1970: the deciding answer, and the last request that was sent on.
     pub decided_at_us: Option<i64>,
@@ -102,6 +104,10 @@ pub enum Test {
     SlowP95,
 }
 
+impl Test {
+    pub const ALL: [Test; 4] = [Test::Errors, Test::MoreErrors, Test::SlowP50, Test::SlowP95];
+}
+
 pub struct Judged {
     pub new: Tally,
     pub old: Tally,
@@ -113,6 +119,35 @@ pub struct Judged {
     pub error_limit: f64,
     pub slower_limit: f64,
     pub false_alarms: f64,
+}
+
+/// Where the evidence stood after an answer.
+#[derive(Clone, Copy, Default)]
+pub struct Seen {
+    pub new: Tally,
+    pub old: Tally,
+    /// The new revision's share, in parts of 10,000.
+    pub share: u32,
+    /// Against the new revision, in the order of [`Test::ALL`].
+    pub against: [Odds; 4],
+    /// That the old one fails the same way.
+    pub old_too: Odds,
+    pub decided: bool,
+}
+
+impl Seen {
+    /// Answers of both so far.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.new.answers + self.old.answers
+    }
+}
+
+/// Evidence as "1 in so many", and what decides.
+#[derive(Clone, Copy, Default)]
+pub struct Odds {
+    pub one_in: f64,
+    pub needed: f64,
 }
 
 pub struct Verdict {
