@@ -126,10 +126,13 @@ impl Connection {
         before: i64,
         limit: i64,
     ) -> Result<Vec<Deployment>> {
-        let rows = sqlx::query_as(
-            "SELECT * FROM deployments WHERE project_id = $1 AND (environment = $2 OR $2 = '') AND id < $3
-             ORDER BY id DESC LIMIT $4",
-        );
+        // Two statements: each finds the newest by its own index.
+        let rows = sqlx::query_as(if environment.is_empty() {
+            "SELECT * FROM deployments WHERE project_id = $1 AND $2 = '' AND id < $3 ORDER BY id DESC LIMIT $4"
+        } else {
+            "SELECT * FROM deployments WHERE project_id = $1 AND environment = $2 AND id < $3
+             ORDER BY id DESC LIMIT $4"
+        });
         Ok(rows
             .bind(project)
             .bind(environment)
@@ -153,14 +156,20 @@ impl Connection {
 
     /// Those of all projects that have not ended.
     pub async fn all_open_deployments(&mut self) -> Result<Vec<Deployment>> {
-        let rows = sqlx::query_as("SELECT * FROM deployments WHERE ended_at IS NULL ORDER BY id");
+        let rows = sqlx::query_as(
+            "SELECT * FROM deployments WHERE ended_at IS NULL ORDER BY project_id, environment, id",
+        );
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
-    /// Those that went live in an environment, the oldest first: what a rollback goes back along.
+    /// Those that went live in an environment, the oldest first: what a rollback goes back along. At most the newest
+    /// thousand.
     pub async fn live_deployments(&mut self, project: i64, environment: &str) -> Result<Vec<Deployment>> {
         let rows = sqlx::query_as(
-            "SELECT * FROM deployments WHERE project_id = $1 AND environment = $2 AND result = 'live' ORDER BY id",
+            "SELECT * FROM
+                 (SELECT * FROM deployments WHERE project_id = $1 AND environment = $2 AND result = 'live'
+                  ORDER BY id DESC LIMIT 1000)
+             ORDER BY id",
         );
         Ok(rows
             .bind(project)

@@ -17,6 +17,8 @@ mod machine;
 mod migrate;
 mod notification;
 mod overview;
+#[cfg(test)]
+mod plan;
 mod project;
 mod queue;
 mod release;

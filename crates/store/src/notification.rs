@@ -175,13 +175,14 @@ impl Connection {
 
     /// Notices that are older, and of which nobody is still to be told.
     pub(crate) async fn delete_old_notices(&mut self, before: i64) -> Result<()> {
-        const OLD: &str = "at < $1 AND routed = 1
-            AND id NOT IN (SELECT notice_id FROM notifications WHERE next_at IS NOT NULL)";
         for statement in [
-            format!("DELETE FROM notifications WHERE notice_id IN (SELECT id FROM notices WHERE {OLD})"),
-            format!("DELETE FROM notices WHERE {OLD}"),
+            "DELETE FROM notifications WHERE notice_id IN
+                 (SELECT id FROM notices WHERE at < $1 AND routed = 1
+                  AND id NOT IN (SELECT notice_id FROM notifications WHERE next_at IS NOT NULL))",
+            "DELETE FROM notices WHERE at < $1 AND routed = 1
+             AND id NOT IN (SELECT notice_id FROM notifications WHERE next_at IS NOT NULL)",
         ] {
-            sqlx::query(sqlx::AssertSqlSafe(statement))
+            sqlx::query(statement)
                 .bind(before)
                 .execute(&mut self.inner)
                 .await?;

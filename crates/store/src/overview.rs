@@ -56,13 +56,12 @@ impl Connection {
         Ok(rows.bind(limit).fetch_all(&mut self.inner).await?)
     }
 
-    /// Of the newest deployments of all: those that wait.
-    pub async fn waiting_deployments(&mut self, among: i64) -> Result<Vec<Deployment>> {
+    /// Deployments that wait, the newest first.
+    pub async fn waiting_deployments(&mut self, limit: i64) -> Result<Vec<Deployment>> {
         let rows = sqlx::query_as(
-            "SELECT * FROM (SELECT * FROM deployments ORDER BY id DESC LIMIT $1)
-             WHERE result IS NULL AND status = 'waiting' ORDER BY id DESC",
+            "SELECT * FROM deployments WHERE result IS NULL AND status = 'waiting' ORDER BY id DESC LIMIT $1",
         );
-        Ok(rows.bind(among).fetch_all(&mut self.inner).await?)
+        Ok(rows.bind(limit).fetch_all(&mut self.inner).await?)
     }
 
     /// Of the newest deployments of all: those that a person may have to look at, since `after`.

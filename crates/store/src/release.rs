@@ -105,7 +105,7 @@ impl Connection {
     pub async fn old_releases(&mut self, project: i64, before: i64) -> Result<Vec<Release>> {
         let rows = sqlx::query_as(
             "SELECT * FROM releases WHERE project_id = $1 AND created_at < $2
-             AND id IN (SELECT release_id FROM release_blobs) ORDER BY id LIMIT 100",
+             AND EXISTS (SELECT 1 FROM release_blobs WHERE release_id = releases.id) ORDER BY id LIMIT 100",
         );
         Ok(rows.bind(project).bind(before).fetch_all(&mut self.inner).await?)
     }

@@ -108,7 +108,7 @@ impl Connection {
     async fn old_runs(&mut self, before: i64) -> Result<Vec<i64>> {
         let rows = sqlx::query_scalar(
             "SELECT id FROM runs WHERE conclusion IS NOT NULL AND ended_at < $1
-               AND id NOT IN (SELECT run_id FROM releases) ORDER BY id LIMIT 1000",
+               AND id NOT IN (SELECT run_id FROM releases) ORDER BY ended_at LIMIT 1000",
         );
         Ok(rows.bind(before).fetch_all(&mut self.inner).await?)
     }

@@ -5,6 +5,7 @@
 
 use crate::db::{Connection, record};
 use crate::error::Result;
+use sqlx::{QueryBuilder, Sqlite};
 
 record! {
     pub struct Run {
@@ -164,41 +165,9 @@ impl Connection {
             .await?)
     }
 
-    /// The newest first. Only what is filtered by stands in the statement: SQLite chooses its index by that.
+    /// The newest first.
     pub async fn runs(&mut self, filter: &RunFilter) -> Result<Vec<Run>> {
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new("SELECT * FROM runs WHERE 1 = 1");
-        let numbers = [
-            (" AND project_id = ", filter.project),
-            (" AND workflow_id = ", filter.workflow),
-            (" AND id < ", filter.before),
-        ];
-        for (condition, value) in numbers {
-            if let Some(value) = value {
-                query.push(condition).push_bind(value);
-            }
-        }
-        let (open, concluded) = match filter.status.as_str() {
-            "pending" | "queued" | "waiting" | "in_progress" => (filter.status.as_str(), ""),
-            "completed" => {
-                query.push(" AND conclusion IS NOT NULL");
-                ("", "")
-            }
-            conclusion => ("", conclusion),
-        };
-        let words = [
-            (" AND ref = ", filter.r#ref.as_str()),
-            (" AND sha = ", &filter.sha),
-            (" AND event = ", &filter.event),
-            (" AND actor = ", &filter.actor),
-            (" AND conclusion IS NULL AND status = ", open),
-            (" AND conclusion = ", concluded),
-        ];
-        for (condition, word) in words {
-            if !word.is_empty() {
-                query.push(condition).push_bind(word);
-            }
-        }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+        let mut query = statement(filter);
         Ok(query.build_query_as().fetch_all(&mut self.inner).await?)
     }
 
@@ -211,8 +180,7 @@ impl Connection {
     /// How many runs of a project are not over, by status.
     pub async fn open_run_counts(&mut self, project: i64) -> Result<Vec<(String, i64)>> {
         let rows = sqlx::query_as(
-            // The plus keeps SQLite from walking all runs of the project: few runs are open.
-            "SELECT status, COUNT(*) FROM runs WHERE conclusion IS NULL AND +project_id = $1 GROUP BY status",
+            "SELECT status, COUNT(*) FROM runs WHERE conclusion IS NULL AND project_id = $1 GROUP BY status",
         );
         Ok(rows.bind(project).fetch_all(&mut self.inner).await?)
     }
@@ -440,4 +408,67 @@ impl Connection {
         }
         self.delete_machine("run", id).await
     }
+}
+
+/// What is filtered by is found by an index, however many runs there are; SQLite chooses it by what stands in the
+/// statement. Each such index begins with the project, so what is wanted of all projects is the newest of each,
+/// together; a commit has an index of its own.
+pub(crate) fn statement(filter: &RunFilter) -> QueryBuilder<Sqlite> {
+    let (open, ended, conclusion) = match filter.status.as_str() {
+        "pending" | "queued" | "waiting" | "in_progress" => (filter.status.as_str(), false, ""),
+        "completed" => ("", true, ""),
+        conclusion => ("", false, conclusion),
+    };
+    let indexed = [
+        (" AND ref = ", filter.r#ref.as_str()),
+        (" AND event = ", &filter.event),
+        (" AND actor = ", &filter.actor),
+        (" AND conclusion = ", conclusion),
+    ];
+    let of_each = filter.project.is_none()
+        && filter.workflow.is_none()
+        && filter.sha.is_empty()
+        && indexed.iter().any(|(_, word)| !word.is_empty());
+    let mut query = QueryBuilder::new(if of_each {
+        "SELECT runs.* FROM projects JOIN runs ON runs.id IN (SELECT id FROM runs WHERE project_id = projects.id"
+    } else {
+        "SELECT * FROM runs WHERE 1 = 1"
+    });
+    // The plus keeps SQLite from walking all runs of the project, where the commit has few.
+    let (project, workflow) = if filter.sha.is_empty() {
+        (" AND project_id = ", " AND workflow_id = ")
+    } else {
+        (" AND +project_id = ", " AND +workflow_id = ")
+    };
+    for (condition, value) in [
+        (project, filter.project),
+        (workflow, filter.workflow),
+        (" AND id < ", filter.before),
+    ] {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value);
+        }
+    }
+    let others = [
+        (" AND sha = ", filter.sha.as_str()),
+        (" AND conclusion IS NULL AND status = ", open),
+    ];
+    for (condition, word) in indexed.into_iter().chain(others) {
+        if !word.is_empty() {
+            query.push(condition).push_bind(word.to_owned());
+        }
+    }
+    if ended {
+        query.push(" AND conclusion IS NOT NULL");
+    }
+    if of_each {
+        query
+            .push(" ORDER BY id DESC LIMIT ")
+            .push_bind(filter.limit)
+            .push(")");
+    }
+    query
+        .push(" ORDER BY runs.id DESC LIMIT ")
+        .push_bind(filter.limit);
+    query
 }
