@@ -126,94 +126,52 @@ async fn no_statement_walks_what_grows() {
     assert_eq!(walked(&plan, &partial).len(), 1, "{plan:?}");
 }
 
-/// Which index finds the runs of a filter, alone and within one project.
+fn by(set: fn(&mut RunFilter)) -> RunFilter {
+    let mut filter = RunFilter {
+        limit: 50,
+        ..RunFilter::default()
+    };
+    set(&mut filter);
+    filter
+}
+
+/// Which index finds the runs of a filter, of all projects and of one.
 #[tokio::test]
 async fn runs_are_found_by_what_they_are_filtered_by() {
     let directory = tempfile::tempdir().expect("a folder");
     let store = Store::open(directory.path()).await.expect("a store");
     let mut c = store.read().await.expect("a reader");
-    let word = || "x".to_owned();
-    let none = RunFilter::default;
+    let newest = "sqlite_autoindex_runs_1";
     for (filter, of_all, of_one) in [
-        (none(), "sqlite_autoindex_runs_1", "runs_project"),
+        (by(|_| ()), newest, "runs_project"),
+        (by(|f| f.workflow = Some(1)), "runs_workflow", "runs_workflow"),
+        (by(|f| f.sha.push('x')), "runs_sha", "runs_sha"),
+        (by(|f| f.r#ref.push('x')), "runs_ref", "runs_ref"),
+        (by(|f| f.event.push('x')), "runs_event", "runs_event"),
+        (by(|f| f.actor.push('x')), "runs_actor", "runs_actor"),
         (
-            RunFilter {
-                workflow: Some(1),
-                ..none()
-            },
-            "runs_workflow",
-            "runs_workflow",
-        ),
-        (
-            RunFilter {
-                sha: word(),
-                ..none()
-            },
-            "runs_sha",
-            "runs_sha",
-        ),
-        (
-            RunFilter {
-                r#ref: word(),
-                ..none()
-            },
-            "runs_ref",
-            "runs_ref",
-        ),
-        (
-            RunFilter {
-                event: word(),
-                ..none()
-            },
-            "runs_event",
-            "runs_event",
-        ),
-        (
-            RunFilter {
-                actor: word(),
-                ..none()
-            },
-            "runs_actor",
-            "runs_actor",
-        ),
-        (
-            RunFilter {
-                status: "failure".to_owned(),
-                ..none()
-            },
+            by(|f| f.status.push_str("failure")),
             "runs_conclusion",
             "runs_conclusion",
         ),
         (
-            RunFilter {
-                status: "queued".to_owned(),
-                ..none()
-            },
+            by(|f| f.status.push_str("queued")),
             "runs_open",
             "runs_conclusion",
         ),
-        (
-            RunFilter {
-                status: "completed".to_owned(),
-                ..none()
-            },
-            "sqlite_autoindex_runs_1",
-            "runs_project",
-        ),
+        (by(|f| f.status.push_str("completed")), newest, "runs_project"),
     ] {
-        for before in [None, Some(7)] {
-            for (project, index) in [(None, of_all), (Some(1), of_one)] {
-                let filter = RunFilter {
-                    project,
-                    before,
-                    limit: 50,
-                    ..filter.clone()
-                };
-                let plan = plan(&mut c, statement(&filter).sql().as_str()).await;
-                let found = plan.iter().any(|line| line.contains(&format!("INDEX {index}")));
-                let sorts = plan.iter().any(|line| line.contains("ORDER BY")) && project.is_some();
-                assert!(found && !sorts, "{filter:?}: {plan:#?}");
-            }
+        for (before, project) in [(None, None), (Some(7), None), (None, Some(1)), (Some(7), Some(1))] {
+            let filter = RunFilter {
+                project,
+                before,
+                ..filter.clone()
+            };
+            let index = if project.is_some() { of_one } else { of_all };
+            let plan = plan(&mut c, statement(&filter).sql().as_str()).await;
+            let found = plan.iter().any(|line| line.contains(&format!("INDEX {index}")));
+            let sorts = plan.iter().any(|line| line.contains("ORDER BY")) && project.is_some();
+            assert!(found && !sorts, "{filter:?}: {plan:#?}");
         }
     }
 }
