@@ -26,6 +26,9 @@ pub(crate) fn refused(workflow: &Workflow, remote_actions: bool) -> Vec<Diagnost
             builtin: &table,
             remote_actions,
             containers: false,
+            input: Some(|action, input, value| {
+                builtin::find(action).map_or(Ok(()), |found| found.check_input(input, value))
+            }),
         },
     )
 }

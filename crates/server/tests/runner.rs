@@ -374,3 +374,19 @@ async fn logs_and_events_are_followed_to_their_end() {
     assert_eq!(ends, [json!("failure"), json!("skipped")]);
     assert_eq!(events.last().unwrap()["type"], "run");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_a_group_waits_for_a_runner_of_that_group() {
+    let world = World::new().await;
+    let workflow = "on: push\njobs:\n  a:\n    runs-on: {group: big}\n    steps:\n      - run: make\n";
+    pushed(&world, workflow).await;
+    let why = job(&world, 0).await["why"].clone();
+    assert_eq!(why, "waits for a runner of the group big");
+    let plain = world.runner("plain", &["ubuntu-latest"]).await;
+    let big = world.runner("big", &["group:big"]).await;
+    tokio::select! {
+        biased;
+        _ = plain.lease() => panic!("a runner of no group took it"),
+        _ = big.lease() => {}
+    }
+}

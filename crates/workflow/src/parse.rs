@@ -25,7 +25,7 @@ mod workflow;
 pub use action::action;
 pub use permissions::PermissionsPolicy;
 pub use suggest::closest;
-pub use support::{Supported, unsupported};
+pub use support::{CheckInput, Supported, unsupported};
 
 use crate::diagnostic::Diagnostic;
 use crate::model::Workflow;

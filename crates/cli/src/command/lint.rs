@@ -110,7 +110,7 @@ impl Lint {
         let (workflow, mut diagnostics) = parse::workflow(source, &files, &options);
         if let Some(workflow) = workflow.filter(|_| !has_errors(&diagnostics)) {
             diagnostics.extend(lint::check(&workflow));
-            let refused = crate::supported::refused(&workflow, true);
+            let refused = crate::supported::refused(&workflow, false);
             diagnostics.extend(refused.into_iter().map(|d| Diagnostic {
                 severity: Severity::Warning,
                 ..d

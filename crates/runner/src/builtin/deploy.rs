@@ -17,7 +17,7 @@ pub(super) const DEPLOY: BuiltIn = BuiltIn {
     majors: &[1],
     inputs: &[
         Input::new("environment", ""),
-        Input::new("services", ""),
+        Input::refused("services", ""),
         Input::new("release", ""),
         Input::new("wait", "traffic"),
     ],
@@ -46,7 +46,7 @@ pub(super) const VERIFY: BuiltIn = BuiltIn {
     inputs: &[
         Input::new("environment", ""),
         Input::new("deployment", ""),
-        Input::new("checks", ""),
+        Input::refused("checks", ""),
         Input::new("expect", "live"),
     ],
     outputs: &["result"],

@@ -24,12 +24,14 @@ impl Turn<'_> {
             EffectKind::Queue {
                 job,
                 fence,
-                labels,
-                group: _,
+                mut labels,
+                group,
                 environment,
                 spec,
                 attempt: _,
             } => {
+                // A runner of a group has that as a label: `pilotage runner start --label group:NAME`.
+                labels.extend(group.map(|group| format!("group:{group}")));
                 let new = NewJob {
                     job: job.0,
                     run: run.id,

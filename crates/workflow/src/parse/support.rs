@@ -1,7 +1,7 @@
 //! What the language allows and Pilotage cannot run yet: found before the first step, never skipped.
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Job, JobKind, Step, StepKind, StepsJob, Workflow};
+use crate::model::{Job, JobKind, Step, StepKind, StepsJob, Tree, TreeKey, TreeKind, Workflow};
 use crate::source::{Span, Spanned};
 
 /// What the caller can run. All that is not named here is refused.
@@ -13,7 +13,11 @@ pub struct Supported<'a> {
     pub remote_actions: bool,
     /// Whether `container`, `services` and Docker actions can be run.
     pub containers: bool,
+    /// What is wrong with an input of a built-in action: its name, the input's, and its value where that is known.
+    pub input: Option<CheckInput>,
 }
+
+pub type CheckInput = fn(&str, &str, Option<&str>) -> Result<(), String>;
 
 /// Every part of a workflow, and of those it calls, that cannot be run; as errors.
 #[must_use]
@@ -70,6 +74,9 @@ fn of_steps(
             refuse(code, span, &what);
         }
     }
+    for (span, message) in steps.steps.iter().flat_map(|step| of_inputs(step, supported)) {
+        found.push(Diagnostic::error("W0508", &workflow.source, span, message));
+    }
     if steps.steps.is_empty() {
         let message = format!("the job `{}` has no steps", job.id.value);
         found.push(Diagnostic::error("W0507", &workflow.source, job.id.span, message));
@@ -85,6 +92,39 @@ fn of_step(step: &Step, supported: &Supported<'_>) -> Option<(&'static str, Span
         StepKind::Run { .. } => None,
         StepKind::Uses { action, .. } => of_action(action, supported),
     }
+}
+
+/// Inputs of a built-in action that it does not have, or not with this value.
+fn of_inputs(step: &Step, supported: &Supported<'_>) -> Vec<(Span, String)> {
+    let (
+        StepKind::Uses {
+            action,
+            with: Some(with),
+            ..
+        },
+        Some(check),
+    ) = (&step.kind, supported.input)
+    else {
+        return Vec::new();
+    };
+    let name = action.value.split('@').next().unwrap_or_default();
+    let is_built_in = supported
+        .builtin
+        .iter()
+        .any(|(n, _)| n.eq_ignore_ascii_case(name));
+    let (TreeKind::Map(entries), true) = (&with.kind, is_built_in) else {
+        return Vec::new();
+    };
+    let fault = |(key, value): &(TreeKey, Tree)| {
+        let TreeKey::Plain(input) = key else { return None };
+        let value = match &value.kind {
+            TreeKind::Scalar(value) => Some(value.to_text()),
+            _ => None,
+        };
+        let fault = check(name, &input.value, value.as_deref()).err()?;
+        Some((input.span, fault))
+    };
+    entries.iter().filter_map(fault).collect()
 }
 
 fn of_action(action: &Spanned<String>, supported: &Supported<'_>) -> Option<(&'static str, Span, String)> {

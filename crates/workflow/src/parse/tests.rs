@@ -540,7 +540,7 @@ fn steps_get_ids_and_jobs_keep_their_order() {
 
 #[test]
 fn what_cannot_be_run_yet_is_named() {
-    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    container: alpine\n    services: {db: postgres}\n    snapshot: image\n    steps:\n      - uses: actions/checkout@v4.1.2\n      - uses: actions/checkout@v1\n      - uses: other/thing@v1\n      - uses: docker://alpine\n      - uses: ./local\n      - {id: b, run: x, background: true}\n      - wait: b\n      - uses: actions/checkout@8e5e7e5ab8b370d6c329ec480221332ada57f0ab\n  c: {runs-on: x}\n";
+    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    container: alpine\n    services: {db: postgres}\n    snapshot: image\n    steps:\n      - uses: actions/checkout@v4.1.2\n      - uses: actions/checkout@v1\n      - uses: other/thing@v1\n      - uses: docker://alpine\n      - {uses: ./local, with: {x: y}}\n      - {id: b, run: x, background: true}\n      - wait: b\n      - uses: actions/checkout@8e5e7e5ab8b370d6c329ec480221332ada57f0ab\n        with: {ref: main, lfs: true, path: '${{ github.sha }}'}\n  c: {runs-on: x}\n";
     let (found, diagnostics) = workflow(
         &Source::new("w.yml", text),
         &super::NoResolver,
@@ -549,6 +549,11 @@ fn what_cannot_be_run_yet_is_named() {
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let supported = Supported {
         builtin: &[("actions/checkout", &["v3", "v4"])],
+        input: Some(|_, input, value| match (input, value) {
+            ("lfs", Some("true")) => Err("no `lfs`".to_owned()),
+            ("path", Some(_)) => Err("nobody knows this path yet".to_owned()),
+            _ => Ok(()),
+        }),
         ..Supported::default()
     };
     assert_eq!(
@@ -562,7 +567,8 @@ fn what_cannot_be_run_yet_is_named() {
             "12:15 W0505 the image `docker://alpine` as a step is not supported yet",
             "14:9 W0504 a step in the background is not supported yet",
             "15:9 W0504 the step `wait` is not supported yet",
-            "17:3 W0507 the job `c` has no steps",
+            "17:27 W0508 no `lfs`",
+            "18:3 W0507 the job `c` has no steps",
         ]
     );
 }
