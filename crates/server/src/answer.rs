@@ -28,11 +28,24 @@ pub(crate) async fn push(app: &App, project: &Project, outcome: &Outcome) -> Str
         text.push_str("Your commits are stored. `pilotage lint` finds this before a push.\n");
     }
     if outcome.runs.is_empty() && outcome.faults.is_empty() {
-        for (workflow, reason) in &outcome.skipped {
+        let told = |path: &String| {
+            let mut notices = outcome.notices.iter();
+            notices.any(|notice| notice.never && notice.workflow == *path)
+        };
+        for (workflow, reason) in outcome.skipped.iter().filter(|(workflow, _)| !told(workflow)) {
             text.push_str(&format!("⇢ {workflow} starts nothing: {reason}\n"));
         }
     }
+    for notice in &outcome.notices {
+        let file = notice.workflow.rsplit('/').next().unwrap_or(&notice.workflow);
+        text.push_str(&format!("⇢ {file} {}\n", plain(&notice.text)));
+    }
     text
+}
+
+/// Without what could disturb a terminal: names in it were chosen by people.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), "\u{fffd}")
 }
 
 /// `◐ ci.yml  push to dev  1a2b3c4 Fix login redirect   8 jobs, then staging`, and where to watch it.

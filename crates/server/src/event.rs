@@ -7,6 +7,7 @@ use crate::driver::NewRun;
 use crate::error::{AppError, AppResult};
 use crate::git::{Commit, GitError, Repository};
 use crate::render;
+use crate::trigger;
 use crate::workflows::{self, Files};
 use pilotage_store::{Event, Project};
 use pilotage_workflow::filter::{self, EventFacts, RefKind};
@@ -22,6 +23,8 @@ pub(crate) struct Outcome {
     pub faults: Vec<Faulty>,
     /// Why nothing else started, by workflow; or why nothing was looked at.
     pub skipped: Vec<(String, String)>,
+    #[serde(default)]
+    pub notices: Vec<Notice>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,16 @@ pub(crate) struct Faulty {
     pub errors: usize,
     /// The diagnostics, drawn.
     pub text: String,
+}
+
+/// What people might wait for in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Notice {
+    pub workflow: String,
+    /// A fragment that follows the workflow's name.
+    pub text: String,
+    /// Nothing starts the workflow at all.
+    pub never: bool,
 }
 
 /// How many commits a push's payload holds, as on GitHub.
@@ -166,6 +179,7 @@ async fn plan(app: &App, project: &Project, event: &Event) -> AppResult<(Vec<New
             continue;
         }
         let Some(workflow) = &read.workflow else { continue };
+        outcome.notices.extend(trigger::notice(workflow, path));
         let decision = filter::decide(&workflow.on, &facts);
         if !decision.fires {
             outcome.skipped.push((path.clone(), decision.reason));

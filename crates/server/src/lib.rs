@@ -24,6 +24,7 @@ mod runner;
 mod secrets;
 mod serve;
 mod task;
+mod trigger;
 mod web;
 mod workflows;
 

@@ -271,3 +271,37 @@ async fn an_event_that_nobody_looked_at_before_the_server_died_starts_its_run_on
         );
     }
 }
+
+const IN_VAIN: &str = "on:\n  pull_request:\n    branches: [main]\n  push:\n    branches: [main]\n";
+const BY_THE_CLOCK: &str = "on:\n  schedule:\n    - cron: '0 3 * * *'\n";
+
+/// Nobody waits for a pull request or a night in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_that_never_start_anything_are_said() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let jobs = "jobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hello\n";
+    checkout.write(".github/workflows/ci.yml", &format!("{IN_VAIN}{jobs}"));
+    checkout.write(".github/workflows/nightly.yml", &format!("{BY_THE_CLOCK}{jobs}"));
+    checkout.commit("Nightly");
+    let said = checkout.push(&["main"]);
+    let notices: Vec<&str> = said.lines().filter(|line| line.starts_with('⇢')).collect();
+    assert_eq!(
+        notices,
+        [
+            "⇢ ci.yml is not started by pull_request here: this server has no pull requests yet",
+            "⇢ nightly.yml never starts here: it waits for schedule, and this server keeps no schedules yet",
+        ],
+        "{said}"
+    );
+    // The same where nothing starts, and then the filter that said no as well.
+    checkout.git(&["checkout", "--quiet", "-b", "fix"]);
+    checkout.commit("Fix");
+    let said = checkout.push(&["fix"]);
+    assert!(
+        said.contains("⇢ .github/workflows/ci.yml starts nothing: branches:")
+            && said.contains("⇢ nightly.yml never starts here"),
+        "{said}"
+    );
+    assert!(!said.contains("does not name push"), "{said}");
+}

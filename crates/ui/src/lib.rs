@@ -7,12 +7,14 @@
 //! - [`page`]: one module a page: its view model, its markup, and its [`Fragment`]s that live events replace.
 //! - [`icon`], [`status`], [`words`]: shapes, states and the way numbers and times are written, once for all pages.
 //! - [`ansi`]: lines of logs with their colours.
+//! - [`bars`]: the last runs of something.
 //! - [`graph`]: where the nodes of a graph lie.
 //! - [`chart`]: where the lines and marks of a chart lie.
 //! - [`asset`]: the style sheet and the script modules, embedded.
 
 pub mod ansi;
 pub mod asset;
+pub mod bars;
 pub mod chart;
 pub mod graph;
 pub mod icon;

@@ -15,7 +15,7 @@ pub(crate) mod runner;
 pub(crate) mod secret;
 mod status;
 pub(crate) mod token;
-mod workflow;
+pub(crate) mod workflow;
 
 use crate::app::App;
 use axum::Router;

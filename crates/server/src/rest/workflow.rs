@@ -112,13 +112,13 @@ fn json_of(row: Workflow) -> rest::Workflow {
 }
 
 /// The files of a project at a ref.
-struct At {
-    git_ref: String,
-    commit: Commit,
-    files: Files,
+pub(crate) struct At {
+    pub git_ref: String,
+    pub commit: Commit,
+    pub files: Files,
 }
 
-async fn at_ref(app: &App, project: &Project, name: Option<&str>) -> AppResult<At> {
+pub(crate) async fn at_ref(app: &App, project: &Project, name: Option<&str>) -> AppResult<At> {
     let repository = app.repositories.of(project);
     let internal = |error: GitError| AppError::internal(&error);
     let name = name.unwrap_or(&project.default_branch);
@@ -192,7 +192,7 @@ async fn view(
     }))
 }
 
-fn input_of(name: &str, input: &pilotage_workflow::model::Input) -> rest::DispatchInput {
+pub(crate) fn input_of(name: &str, input: &pilotage_workflow::model::Input) -> rest::DispatchInput {
     use pilotage_workflow::model::TreeKind;
     let kind = match input.kind {
         InputKind::String => "string",
@@ -215,7 +215,7 @@ fn input_of(name: &str, input: &pilotage_workflow::model::Input) -> rest::Dispat
     }
 }
 
-async fn enable(
+pub(crate) async fn enable(
     State(app): State<Arc<App>>,
     who: Principal,
     Path((owner, name, workflow)): Path<(String, String, String)>,
@@ -249,9 +249,28 @@ async fn dispatch(
     Json(body): Json<rest::Dispatch>,
 ) -> AppResult<Response> {
     let project = find(&app, &who, &owner, &name, Scope::Write).await?;
-    learn(&app, &project).await?;
-    let at = at_ref(&app, &project, body.r#ref.as_deref()).await?;
-    let path = dispatched_path(&app, &project, &workflow, &at).await?;
+    let id = start_by_hand(&app, &who, project, &workflow, body).await?;
+    let (row, project) = run::find(&app, &who, id, Scope::Write).await?;
+    let mut c = app.store.read().await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(run::json(&app, &mut c, row, &project).await?),
+    )
+        .into_response())
+}
+
+/// Starts a run of this workflow for somebody who may write to the project, and gives its number.
+pub(crate) async fn start_by_hand(
+    app: &App,
+    who: &Principal,
+    project: Project,
+    workflow: &str,
+    body: rest::Dispatch,
+) -> AppResult<i64> {
+    who.demand(Scope::Write, &project)?;
+    learn(app, &project).await?;
+    let at = at_ref(app, &project, body.r#ref.as_deref()).await?;
+    let path = dispatched_path(app, &project, workflow, &at).await?;
     let read = startable(&at, &path)?;
     let Some(parsed) = &read.workflow else {
         return Err(unprocessable(format!("{path} is no workflow")));
@@ -266,7 +285,7 @@ async fn dispatch(
         "ref": at.git_ref,
         "workflow": path,
         "inputs": Inputs::as_texts(&inputs),
-        "repository": event::repository_json(&app, &project),
+        "repository": event::repository_json(app, &project),
         "sender": {"login": who.name, "type": "User"},
     });
     let workflow_name = workflows::name(parsed, &path);
@@ -280,7 +299,7 @@ async fn dispatch(
         outcome: String::new(),
     };
     let context = Context {
-        app: &app,
+        app,
         project: &project,
         event: &event,
         payload: &payload,
@@ -297,20 +316,13 @@ async fn dispatch(
         workflow_name,
         workflows: read.texts,
         inputs,
-        vars: workflows::variables(&app, &project).await?,
+        vars: workflows::variables(app, &project).await?,
         r#ref: at.git_ref.clone(),
         sha: at.commit.sha.clone(),
         title: at.commit.title().chars().take(200).collect(),
         actor: event.actor.clone(),
     };
-    let id = start(&app, &who, event, new).await?;
-    let (row, project) = run::find(&app, &who, id, Scope::Write).await?;
-    let mut c = app.store.read().await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(run::json(&app, &mut c, row, &project).await?),
-    )
-        .into_response())
+    start(app, who, event, new).await
 }
 
 fn unprocessable(detail: String) -> AppError {

@@ -8,6 +8,7 @@
 use super::page::{WebError, WebResult};
 use super::run;
 use super::viewer::Viewer;
+use super::workflow;
 use super::{dashboard, deployment, environment};
 use crate::app::App;
 use crate::error::AppError;
@@ -48,6 +49,9 @@ enum Topic {
     Log(i64),
     Run(String),
     Runners,
+    /// Of a project and its file: `owner/name/ci.yml`.
+    Workflow(String),
+    Workflows(String),
 }
 
 impl Topic {
@@ -61,6 +65,8 @@ impl Topic {
             "log" => rest.parse().ok().map(Topic::Log),
             "runners" => Some(Topic::Runners),
             "run" => Some(Topic::Run(rest.to_owned())),
+            "workflow" => Some(Topic::Workflow(rest.to_owned())),
+            "workflows" => Some(Topic::Workflows(rest.to_owned())),
             _ => None,
         }
     }
@@ -75,6 +81,8 @@ impl Topic {
             Topic::Log(job) => super::log::fragments(app, viewer, *job).await,
             Topic::Runners => super::runners::fragments(app, viewer).await,
             Topic::Run(what) => run::fragments(app, viewer, what).await,
+            Topic::Workflow(what) => workflow::fragments(app, viewer, what).await,
+            Topic::Workflows(path) => workflow::list::fragments(app, viewer, path).await,
         }
     }
 }

@@ -22,6 +22,7 @@ mod server;
 mod session;
 mod settings;
 mod viewer;
+mod workflow;
 
 pub(crate) use audit::Walked;
 pub(crate) use dashboard::Said;
@@ -72,6 +73,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(audit::routes())
         .merge(runners::routes())
         .merge(server::routes())
+        .merge(workflow::routes())
         .fallback(nowhere)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(app), guarded))
         .layer(CompressionLayer::new().gzip(true))

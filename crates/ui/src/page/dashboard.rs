@@ -3,10 +3,13 @@
 use super::runners::quoted;
 use super::server::project_form;
 use crate::Fragment;
+use crate::bars::bars;
 use crate::shell::{Viewer, csrf_field};
 use crate::status::Status;
 use crate::words;
 use maud::{Markup, html};
+
+pub use crate::bars::Bar;
 
 pub struct Dashboard {
     pub viewer: Viewer,
@@ -82,12 +85,6 @@ pub struct Project {
     pub production: Option<Serves>,
     /// Green among green and failed.
     pub success: Option<f64>,
-}
-
-pub struct Bar {
-    pub run: i64,
-    pub status: Status,
-    pub duration_ms: i64,
 }
 
 impl Dashboard {
@@ -288,7 +285,7 @@ impl Project {
                         None => span class="m" { "no run yet" },
                     }
                 }
-                td class="full" { (self.bars()) }
+                td class="full" { (bars(&format!("/{}/{}", self.owner, self.name), &self.bars)) }
                 td class="r ht" { @if let Some(ms) = self.median_ms { (words::duration(ms)) } }
                 td class={ "r ht" @if self.trend.is_some_and(|trend| trend > 0.05) { " run" } } {
                     @if let Some(trend) = self.trend { @if trend >= 0.0 { "+" } (words::percent(trend)) }
@@ -308,50 +305,6 @@ impl Project {
             }
         }
     }
-
-    fn bars(&self) -> Markup {
-        let count = |wanted: &str| {
-            self.bars
-                .iter()
-                .filter(|bar| bar.status.class() == wanted)
-                .count()
-        };
-        let label = format!(
-            "last {} runs: {} passed, {} failed",
-            self.bars.len(),
-            count("ok"),
-            count("bad")
-        );
-        html! {
-            svg class="bars" width="178" height="24" role="img" aria-label=(label) {
-                @for (index, bar) in self.bars.iter().enumerate() {
-                    @let height = bar.height();
-                    @let (x, y) = (index * 6, 24 - height);
-                    a href={ "/" (self.owner) "/" (self.name) "/runs/" (bar.run) } tabindex="-1" {
-                        title { "#" (bar.run) " " (bar.status.word()) ", " (words::duration(bar.duration_ms)) }
-                        rect class=(bar.class()) x=(x) y=(y) width="4" height=(height) {}
-                        @if bar.status.class() == "bad" { rect class="bb" x=(x) y=(y.saturating_sub(4)) width="4" height="2" {} }
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Bar {
-    /// On a logarithmic scale: each doubling of the seconds is two pixels.
-    fn height(&self) -> usize {
-        let seconds = u64::try_from(self.duration_ms / 1000).unwrap_or_default().max(1);
-        (4 + 2 * seconds.ilog2() as usize).min(20)
-    }
-
-    fn class(&self) -> &'static str {
-        match self.status.class() {
-            "ok" => "bo",
-            "bad" => "bb",
-            _ => "bc",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -359,16 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_and_bars_grow_with_the_logarithm() {
-        let bar = |seconds: i64| Bar {
-            run: 1,
-            status: Status::Failed,
-            duration_ms: seconds * 1000,
-        };
-        assert_eq!(
-            (bar(1).height(), bar(4).height(), bar(1 << 20).height()),
-            (4, 8, 20)
-        );
+    fn names_are_escaped() {
         let page = Dashboard {
             viewer: Viewer {
                 name: "ana".to_owned(),

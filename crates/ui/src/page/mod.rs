@@ -16,3 +16,4 @@ pub mod runs;
 pub mod search;
 pub mod server;
 pub mod settings;
+pub mod workflow;
