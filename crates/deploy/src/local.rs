@@ -2,7 +2,7 @@
 //!
 //! | folder | what |
 //! |---|---|
-//! | `deploy/releases/DIGEST` | an unpacked release ([`crate::release`]) |
+//! | `deploy/releases/NAME` | an unpacked release ([`crate::release`]) |
 //! | `deploy/replicas/ID` | a replica's keeper and its `replica.json` ([`crate::replica`]) |
 //! | `deploy/before/KEY` | what ran once ([`crate::once`]) |
 //! | `proxy` | the proxy's own, with its keeper in `proxy/keeper` ([`crate::proxy`]) |

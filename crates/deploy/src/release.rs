@@ -1,7 +1,9 @@
 //! Releases on this machine: unpacked once, prepared once, read-only from then on.
 //!
-//! `DIGEST/tree` holds the files, `DIGEST/digest` the name for keepers to read, and `DIGEST/prepared` stands when
-//! it is whole. A folder without it is of an interrupted attempt and made anew: a half prepared tree is not trusted.
+//! `NAME/tree` holds the files, `NAME/digest` the digest for keepers to read, and `NAME/prepared` stands when it is
+//! whole. A folder without it is of an interrupted attempt and made anew: a half prepared tree is not trusted. Its
+//! name is the digest with `-` for `:`, which would end the path in `PATH` and its like (virtual environments of
+//! Python refuse it).
 
 use crate::archive::{self, Limits};
 use crate::error::{DeployError, blocking};
@@ -49,7 +51,9 @@ impl Local {
     /// [`DeployError::Archive`] for what must not be unpacked, [`DeployError::Command`] when a `prepare` failed.
     pub async fn ensure_release(&self, release: Release) -> Result<(), DeployError> {
         let dir = self.release_dir(&release.digest)?;
-        let _alone = self.alone(format!("release {}", release.digest)).await;
+        let _alone = self
+            .alone(format!("release {}", folder_name(&release.digest)))
+            .await;
         blocking(move || ensure(&dir, &release)).await
     }
 
@@ -61,8 +65,13 @@ impl Local {
                 name: digest.to_owned(),
             });
         }
-        Ok(self.releases().join(digest))
+        Ok(self.releases().join(folder_name(digest)))
     }
+}
+
+/// What a release's folder is called. The name of a folder gives itself.
+pub(crate) fn folder_name(digest: &str) -> String {
+    digest.replace(':', "-")
 }
 
 fn ensure(dir: &Path, release: &Release) -> Result<(), DeployError> {
@@ -74,7 +83,7 @@ fn ensure(dir: &Path, release: &Release) -> Result<(), DeployError> {
         once::wait_for_earlier(&prepare_dir(dir, index))?;
     }
     remove_tree(dir)?;
-    let new = dir.with_file_name(format!(".{}.new", release.digest));
+    let new = dir.with_file_name(format!(".{}.new", folder_name(&release.digest)));
     remove_tree(&new)?;
     create_private(&new.join(TREE))?;
     if let Err(fault) = archive::unpack(&release.archive, &new.join(TREE), Limits::default()) {

@@ -5,6 +5,7 @@
 
 use crate::error::{DeployError, blocking};
 use crate::local::{Local, remove_tree};
+use crate::release::folder_name;
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub struct Needed {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
+    /// The names of their folders.
     pub releases: Vec<String>,
     pub replicas: Vec<String>,
 }
@@ -50,18 +52,18 @@ impl Local {
             blocking(move || local.remove_replica(&dir)).await?;
             removed.replicas.push(id);
         }
-        for digest in self.unneeded_releases(&needed).await? {
-            let _alone = self.alone(format!("release {digest}")).await;
-            let dir = self.release_dir(&digest)?;
+        for folder in self.unneeded_releases(&needed).await? {
+            let _alone = self.alone(format!("release {folder}")).await;
+            let dir = self.releases().join(&folder);
             // Out of the way at once, so that a half removed one is never taken for whole.
-            let trash = dir.with_file_name(format!(".{digest}.new"));
+            let trash = dir.with_file_name(format!(".{folder}.new"));
             blocking(move || {
                 remove_tree(&trash)?;
                 fs::rename(&dir, &trash).map_err(DeployError::path("move away", &dir))?;
                 remove_tree(&trash)
             })
             .await?;
-            removed.releases.push(digest);
+            removed.releases.push(folder);
         }
         self.remove_remains().await?;
         Ok(removed)
@@ -78,8 +80,8 @@ impl Local {
                 .file_name()
                 .and_then(|name| name.to_str())
                 .unwrap_or_default();
-            if let Some(digest) = name.strip_prefix('.').and_then(|n| n.strip_suffix(".new")) {
-                let _alone = self.alone(format!("release {digest}")).await;
+            if let Some(folder) = name.strip_prefix('.').and_then(|n| n.strip_suffix(".new")) {
+                let _alone = self.alone(format!("release {folder}")).await;
                 blocking(move || remove_tree(&path)).await?;
             }
         }
@@ -112,15 +114,17 @@ impl Local {
         Ok(())
     }
 
+    /// The names of their folders.
     async fn unneeded_releases(&self, needed: &Needed) -> Result<Vec<String>, DeployError> {
-        let (local, needed) = (self.clone(), needed.releases.clone());
+        let local = self.clone();
+        let mut used: HashSet<String> = needed.releases.iter().map(|digest| folder_name(digest)).collect();
         blocking(move || {
-            let used: HashSet<String> = local.placed()?.into_iter().map(|placed| placed.digest).collect();
+            used.extend(local.placed()?.iter().map(|placed| folder_name(&placed.digest)));
             let dir = local.releases();
             let entries = fs::read_dir(&dir).map_err(DeployError::path("read", &dir))?;
             let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
             Ok(names
-                .filter(|n| !n.starts_with('.') && !used.contains(n) && !needed.contains(n))
+                .filter(|n| !n.starts_with('.') && !used.contains(&folder_name(n)))
                 .collect())
         })
         .await

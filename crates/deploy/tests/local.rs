@@ -667,7 +667,7 @@ async fn only_what_nothing_needs_is_removed() {
     let half = target
         .root
         .path()
-        .join("data/deploy/releases/.sha256:half.new/tree");
+        .join("data/deploy/releases/.sha256-half.new/tree");
     fs::create_dir_all(&half).unwrap();
     // Its removal was cut off while it lives.
     let orphan = target.start("echo $$; exec sleep 100").await;
@@ -695,7 +695,7 @@ async fn only_what_nothing_needs_is_removed() {
     let removed = target.local.retain(needed.clone()).await.unwrap();
     assert_eq!(
         (removed.releases, removed.replicas),
-        (vec!["sha256:old".to_owned()], vec![old.id.to_string()])
+        (vec!["sha256-old".to_owned()], vec![old.id.to_string()])
     );
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert!(!half.exists() && !orphan.exists());

@@ -597,6 +597,54 @@ async fn a_server_that_is_killed_after_every_step_goes_on_where_it_was() {
     .for_each(each);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_dev_made_is_mains_too_once_main_brings_the_same_commit() {
+    let stage = Stage::new("    guard: {watch: 0s}\n").await;
+    let workflow =
+        "on: push\njobs:\n  ship:\n    runs-on: x\n    environment: production\n    steps: [{run: ship}]\n";
+    stage.checkout.write(".github/workflows/ci.yml", workflow);
+    let runner = stage.world.runner("r", &["x"]).await;
+    let deploy = async || {
+        let lease = runner.lease().await;
+        runner.ack(&lease).await.expect("acknowledged");
+        let path = "/api/runner/v1/deployments";
+        let (status, begun) = stage
+            .world
+            .ask(Method::POST, path, &lease.token, Some(json!({})))
+            .await;
+        assert_eq!(status.as_u16(), 200, "{begun}");
+        stage.ended(begun["deployment"].as_i64().expect("a number")).await
+    };
+    stage.checkout.git(&["checkout", "--quiet", "-b", "dev"]);
+    stage.checkout.write(
+        "app.py",
+        &APP.replace("@WORD@", "one")
+            .replace("@FAULT@", "pass")
+            .replace("@START@", ""),
+    );
+    stage.checkout.write("pilotage.yml", &stage.plan);
+    stage.checkout.commit("one");
+    stage.checkout.push(&["dev"]);
+    let of_dev = deploy().await;
+    check(&of_dev, "live", "");
+    let path = "projects/o/p/environments/production/rules";
+    stage
+        .world
+        .send(Method::PUT, path, json!({"branches": ["main"]}))
+        .await;
+    let asked = json!({"environment": "production", "release": of_dev.deployment.release});
+    let by_hand = stage
+        .world
+        .send(Method::POST, "projects/o/p/deployments", asked)
+        .await;
+    let by_hand = stage.ended(by_hand["id"].as_i64().expect("a number")).await;
+    check(&by_hand, "aborted", "takes only main, this release is from dev");
+    stage.checkout.push(&["HEAD:main"]);
+    let of_main = deploy().await;
+    check(&of_main, "live", "");
+    assert_eq!(of_main.deployment.release, of_dev.deployment.release);
+}
+
 /// A ZIP with one file.
 fn zip(name: &str, text: &str) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));

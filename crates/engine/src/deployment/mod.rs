@@ -391,7 +391,7 @@ impl Deployment {
     fn take_failure(&mut self, now: Timestamp, kind: &EffectKind, why: &str, effects: &mut Effects) {
         let what = match kind {
             EffectKind::AskRules => "the environment's rules could not be read".to_owned(),
-            EffectKind::Prepare { service } => format!("{service} could not be prepared"),
+            EffectKind::Prepare { .. } => "the release could not be prepared".to_owned(),
             EffectKind::Before { service } => format!("the `before` command of {service} failed"),
             EffectKind::Start { service, index, .. } => {
                 format!("replica {} of {service} did not get healthy", index + 1)

@@ -59,6 +59,7 @@ impl Turn<'_> {
         release: &Release,
     ) -> Result<(Request, Vec<Approval>)> {
         let mut asked_at = row.created_at;
+        let mut git_ref = release.r#ref.clone();
         let mut said = self.c.approvals(DEPLOYMENT, row.id).await?;
         said.retain(|approval| approval.digest == release.digest);
         if let Some(job) = row.job_id
@@ -68,6 +69,10 @@ impl Turn<'_> {
             asked_at = wait.asked_at;
         }
         if let Some(run) = row.run_id {
+            // A release is named by what is in it: another branch that brought the same commit may have made it.
+            if let Some(run) = self.c.run(run).await?.filter(|run| run.sha == release.sha) {
+                git_ref = run.r#ref;
+            }
             let of_run = self.c.approvals("run", run).await?;
             said.extend(
                 of_run
@@ -87,7 +92,7 @@ impl Turn<'_> {
             .collect();
         let request = Request {
             environment: row.environment.clone(),
-            git_ref: release.r#ref.clone(),
+            git_ref,
             subject: release.digest.clone(),
             actor: row.actor.clone(),
             asked_at: Timestamp(asked_at),
