@@ -78,7 +78,7 @@ class OmniLife:
     """The platform: a backend, a frontend, their pipeline with tests, scans, approvals and Slack."""
 
     folder, project, rate, first_run = "omnilife", "omnilife/platform", 40, 400
-    changes = {"good": "backend-only", "some": "errors-20", "all": "errors-all", "slow": "slow", "crash": "crash"}
+    changes = {"good": "frontend-only", "some": "errors-20", "all": "errors-all", "slow": "slow", "crash": "crash"}
 
     def prepare(self, demo):
         world = demo.world
@@ -206,7 +206,7 @@ class Demo:
             run = self.world.api("GET", "runs?limit=1")[0]
             jobs = self.world.api("GET", f"runs/{run['id']}")["jobs"]
             job = next((j for j in jobs if j["environment"] == "production" or j["key"] == "production"), None)
-            if job and job["status"] == "waiting":
+            if job and "approval" in (job["why"] or ""):
                 break
             if run["status"] == "completed" or time.time() > deadline:
                 raise Fault(f"production does not wait for an approval: run {run['id']} {run['status']}")
@@ -218,7 +218,7 @@ class Demo:
         said = self.world.click(bo, path, "Approve").strip()
         self.show.row(True, "7 approval in the browser", time.time() - start, note=said)
 
-    def without_tests(self):
+    def backend_alone(self):
         """How long a change of the backend alone takes, from the push to staging with its smoke and end-to-end tests."""
         self.show.title("   a change of the backend alone, to staging")
         self.world.git("checkout", "--quiet", "-B", "dev", "HEAD")
@@ -327,8 +327,8 @@ class Demo:
         self.show.line(f"the pages: {self.world.url}, to sign in with the token in {self.world.data}/admin-token")
         self.world.create_project()
         self.example.prepare(self)
-        self.staging()
         self.first_production()
+        self.staging()
         self.canary()
         self.bad("3a", "3a 20 % errors, taken back", "some", "one answer in five fails")
         self.bad("3b", "3b all fail, taken back", "all", "every answer fails")
@@ -337,7 +337,7 @@ class Demo:
         self.kills()
         self.rollback()
         if isinstance(self.example, OmniLife):
-            self.without_tests()
+            self.backend_alone()
             self.slack_heard()
         self.show.row(True, "9 the pages", 0, note=f"{self.world.url}, open all the time")
 

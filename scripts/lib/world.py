@@ -140,9 +140,9 @@ class World:
     def click(self, token, path, *buttons):
         """A person with a browser, signed in by a token: opens a page and clicks."""
         done = subprocess.run([self.click_program, self.url, path, *buttons], text=True, capture_output=True,
-                              timeout=60, env=dict(os.environ, PILOTAGE_TOKEN=token))
+                              timeout=60, env=dict(os.environ, PILOTAGE_TOKEN=token, RUST_BACKTRACE="0"))
         if done.returncode:
-            raise Fault(f"in the browser, {path}: {done.stderr.strip()[-400:]}")
+            raise Fault(f"in the browser, {path}: {done.stderr.strip()[:1000]}")
         return done.stdout
 
     def git(self, *arguments):
