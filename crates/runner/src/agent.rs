@@ -293,6 +293,13 @@ impl Agent {
 
 /// One slot: a job after the other.
 async fn slot_loop(agent: Arc<Agent>, slot: u32) -> Result<(), AgentError> {
+    let mut clearing = lease::Clearing::default();
+    let ended = take_jobs(&agent, slot, &mut clearing).await;
+    clearing.end().await;
+    ended
+}
+
+async fn take_jobs(agent: &Agent, slot: u32, clearing: &mut lease::Clearing) -> Result<(), AgentError> {
     let mut pause = client::Pause::new();
     loop {
         let Some(registered) = agent.registered.borrow().clone() else {
@@ -314,7 +321,7 @@ async fn slot_loop(agent: Arc<Agent>, slot: u32) -> Result<(), AgentError> {
                 lease: Some(lease), ..
             }) => {
                 pause = client::Pause::new();
-                lease::run(&agent, slot, *lease, &registered).await;
+                lease::run(agent, slot, *lease, &registered, clearing).await;
             }
             Ok(LeaseAnswer { drain: true, .. }) => {
                 // Asked again later: an administrator may take it back, and end a drained runner when it pleases.

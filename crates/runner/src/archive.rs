@@ -357,14 +357,12 @@ mod tests {
         assert_eq!(std::fs::read_to_string(b.join("single")).unwrap(), "2");
     }
 
-    #[test]
-    fn hostile_caches_write_nothing_outside() {
-        let dir = tempfile::tempdir().unwrap();
-        let check = |name: &str, link: Option<&str>| {
-            let from = dir.path().join("c.tzst");
-            let mut tar = tar::Builder::new(zstd::Encoder::new(File::create(&from).unwrap(), 1).unwrap());
+    /// A cache of entries, each a link or an empty file. The builder refuses hostile names, so they are written to
+    /// the header itself.
+    fn cache_of(entries: &[(&str, Option<&str>)], to: &Path) {
+        let mut tar = tar::Builder::new(zstd::Encoder::new(File::create(to).unwrap(), 1).unwrap());
+        for (name, link) in entries {
             let mut header = tar::Header::new_gnu();
-            // The builder refuses such names, so they are written to the header itself.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_mode(0o644);
             if let Some(link) = link {
@@ -374,17 +372,43 @@ mod tests {
             header.set_size(0);
             header.set_cksum();
             tar.append(&header, std::io::empty()).unwrap();
-            tar.into_inner().unwrap().finish().unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap();
+    }
+
+    #[test]
+    fn a_cached_link_leads_where_it_led() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, root) = (dir.path().join("c.tzst"), dir.path().join("root"));
+        cache_of(
+            &[("0/bin/python", Some("/usr/bin/python3")), ("0/up", Some("../x"))],
+            &from,
+        );
+        unpack(&from, std::slice::from_ref(&root), Limits::default(), &open()).unwrap();
+        let leads = |name: &str| std::fs::read_link(root.join(name)).unwrap();
+        assert_eq!(
+            (leads("bin/python"), leads("up")),
+            (PathBuf::from("/usr/bin/python3"), PathBuf::from("../x"))
+        );
+    }
+
+    #[test]
+    fn hostile_caches_write_nothing_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |entries: &[(&str, Option<&str>)]| {
+            let from = dir.path().join("c.tzst");
+            cache_of(entries, &from);
             let error = unpack(&from, &[dir.path().join("root")], Limits::default(), &open());
             assert!(
                 matches!(error, Err(ArchiveError::Hostile { .. })),
-                "{name}: {error:?}"
+                "{entries:?}: {error:?}"
             );
+            assert!(!dir.path().join("evil").exists(), "{entries:?}");
         };
-        check("0/../evil", None);
-        check("1/evil", None);
-        check("/etc/evil", None);
-        check("0/link", Some("../x"));
-        check("0/link", Some("/etc"));
+        check(&[("0/../evil", None)]);
+        check(&[("1/evil", None)]);
+        check(&[("/etc/evil", None)]);
+        check(&[("0/link", Some("..")), ("0/link/evil", None)]);
+        check(&[("0/link", Some("../evil")), ("0/link", None)]);
     }
 }

@@ -1,8 +1,8 @@
 //! The directories of one job: made fresh, and gone when it ended.
 //!
-//! Owns their layout and their removal. Removal follows no link, changes what denies it, and does not care how
-//! deep or how odd a job made its directories; where something cannot be removed, it is put aside, and the next
-//! job still begins in an empty directory.
+//! Owns their layout and their removal. They are put aside first, so that the next job begins in an empty directory
+//! at once, and is not kept waiting by a disk that needs its time to forget many files. Removal follows no link,
+//! changes what denies it, and does not care how deep or how odd a job made its directories.
 
 mod wipe;
 
@@ -40,14 +40,22 @@ pub struct Workspace {
 pub enum WorkspaceError {
     #[error("cannot make the directory {path}")]
     Create { path: PathBuf, source: io::Error },
-    #[error("cannot remove {path}; it was put aside as {aside}")]
-    PutAside {
-        path: PathBuf,
-        aside: PathBuf,
-        source: io::Error,
-    },
+    #[error("cannot move {path} out of the way")]
+    PutAside { path: PathBuf, source: io::Error },
     #[error("cannot remove {path}")]
     Remove { path: PathBuf, source: io::Error },
+}
+
+/// What a job left, put aside.
+#[must_use = "it takes room until it is removed"]
+#[derive(Debug)]
+pub struct Leftover(PathBuf);
+
+impl Leftover {
+    /// May take long: a job can leave a great many files.
+    pub fn remove(self) -> Result<(), WorkspaceError> {
+        wipe(&self.0).map_err(|source| WorkspaceError::Remove { path: self.0, source })
+    }
 }
 
 impl Workspace {
@@ -55,11 +63,8 @@ impl Workspace {
     /// without its owner; `user` gets them, where jobs have a user of their own.
     pub fn create(work: &Path, slot: u32, name: &str, user: Option<User>) -> Result<Self, WorkspaceError> {
         let root = work.join(format!("slot-{slot}"));
-        // What was put aside is reported by whoever ended that job; here only a free place counts.
-        match remove(&root) {
-            Ok(()) | Err(WorkspaceError::PutAside { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        // Only a runner that died leaves something in its place; what is aside is removed at the next start at last.
+        let _ = put_aside(&root)?.map(Leftover::remove);
         let name = directory_name(name);
         let at = |directory: &str| root.join(directory);
         let workspace = Self {
@@ -77,9 +82,9 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Removes all of it.
-    pub fn remove(&self) -> Result<(), WorkspaceError> {
-        remove(&self.root)
+    /// Gives its place free. `None` if there is nothing any more.
+    pub fn leave(self) -> Result<Option<Leftover>, WorkspaceError> {
+        put_aside(&self.root)
     }
 
     fn make_directories(&self) -> Result<(), WorkspaceError> {
@@ -125,25 +130,28 @@ impl Workspace {
     }
 }
 
-/// Removes a directory of jobs; where that is not possible, gives its place free.
-fn remove(root: &Path) -> Result<(), WorkspaceError> {
-    let Err(source) = wipe(root) else { return Ok(()) };
+/// Moves a directory of jobs to a name beside it that nothing has.
+fn put_aside(root: &Path) -> Result<Option<Leftover>, WorkspaceError> {
     const NAMES_MAX: u32 = 10_000;
+    let failed = |source| WorkspaceError::PutAside {
+        path: root.to_owned(),
+        source,
+    };
     let name = root.file_name().unwrap_or_default().to_string_lossy();
     for number in 0..NAMES_MAX {
         let aside = root.with_file_name(format!("left-{name}-{number}"));
-        if aside.symlink_metadata().is_err() && fs::rename(root, &aside).is_ok() {
-            return Err(WorkspaceError::PutAside {
-                path: root.to_owned(),
-                aside,
-                source,
-            });
+        if aside.symlink_metadata().is_ok() {
+            continue;
         }
+        return match fs::rename(root, &aside) {
+            Ok(()) => Ok(Some(Leftover(aside))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        };
     }
-    Err(WorkspaceError::Remove {
-        path: root.to_owned(),
-        source,
-    })
+    Err(failed(io::Error::other(
+        "too much of it could not be removed before",
+    )))
 }
 
 /// A project's name as a directory; names of projects are checked elsewhere, this only never leaves the place.

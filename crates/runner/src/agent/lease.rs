@@ -9,17 +9,24 @@ use crate::event::JobEvent;
 use crate::job::{CheckoutSource, Dirs, JobHost};
 use crate::log::{CHUNKS_WAITING_MAX, REMOTE_LINE_BYTES_MAX};
 use crate::services::{Http, Services};
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::workspace::{Leftover, Workspace, WorkspaceError};
 use pilotage_api::lease::{Lease, Registered, ResultAnswer};
 use pilotage_api::runner::{Conclusion, JobResult, LogChunk};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Executes the lease's job. Whatever happens, afterwards the slot is as it was before.
-pub(super) async fn run(agent: &Agent, slot: u32, lease: Lease, registered: &Registered) {
+/// Executes the lease's job. Whatever happens, afterwards the slot is free.
+pub(super) async fn run(
+    agent: &Agent,
+    slot: u32,
+    lease: Lease,
+    registered: &Registered,
+    clearing: &mut Clearing,
+) {
     // Without the server's yes nothing is begun: it may have given the job to another meanwhile.
     let acknowledge = acknowledge(agent, &lease);
     match tokio::time::timeout(Duration::from_millis(registered.ack_ms), acknowledge).await {
@@ -42,7 +49,7 @@ pub(super) async fn run(agent: &Agent, slot: u32, lease: Lease, registered: &Reg
     };
     let job = lease.job;
     let over = {
-        let mut work = std::pin::pin!(work(agent, slot, lease, &stop));
+        let mut work = std::pin::pin!(work(agent, slot, lease, &stop, clearing));
         tokio::select! {
             result = &mut work => result.err(),
             message = watch(&renewal, &stop) => {
@@ -102,7 +109,13 @@ async fn watch(renewal: &Renewal, stop: &Stops) -> String {
 }
 
 /// The job itself, and bringing what it says to the server.
-async fn work(agent: &Agent, slot: u32, lease: Lease, stop: &Stops) -> Result<(), Over> {
+async fn work(
+    agent: &Agent,
+    slot: u32,
+    lease: Lease,
+    stop: &Stops,
+    clearing: &mut Clearing,
+) -> Result<(), Over> {
     let spool = match Spool::create(
         &agent.settings.work.join(format!("spool-{slot}")),
         SPOOL_BYTES_MAX,
@@ -138,14 +151,40 @@ async fn work(agent: &Agent, slot: u32, lease: Lease, stop: &Stops) -> Result<()
         }
     };
     let (result, delivered) = tokio::join!(executed, delivered);
-    let removed = tokio::task::spawn_blocking(move || workspace.remove()).await;
-    if let Ok(Err(error)) = removed {
-        warn!(slot, "after job {}: {}", lease.job, describe(&error));
+    let left = workspace.leave();
+    let sent = match (delivered, result) {
+        (Err(over), _) => Err(over),
+        (Ok(()), Ok(result)) => send_result(agent, &lease, &result).await,
+        (Ok(()), Err(message)) => not_begun(agent, &lease, &message).await,
+    };
+    clearing.begin(left, slot, lease.job).await;
+    sent
+}
+
+/// What a slot's last job left is removed while the next one is at work.
+#[derive(Debug, Default)]
+pub(super) struct Clearing(Option<JoinHandle<()>>);
+
+impl Clearing {
+    /// Waits for the one before: a slot's leftovers do not pile up.
+    async fn begin(&mut self, left: Result<Option<Leftover>, WorkspaceError>, slot: u32, job: i64) {
+        self.end().await;
+        let tell = move |error: WorkspaceError| warn!(slot, "after job {job}: {}", describe(&error));
+        match left {
+            Ok(None) => {}
+            Err(error) => tell(error),
+            Ok(Some(left)) => {
+                self.0 = Some(tokio::task::spawn_blocking(move || {
+                    left.remove().unwrap_or_else(tell);
+                }));
+            }
+        }
     }
-    delivered?;
-    match result {
-        Ok(result) => send_result(agent, &lease, &result).await,
-        Err(message) => not_begun(agent, &lease, &message).await,
+
+    pub(super) async fn end(&mut self) {
+        if let Some(before) = self.0.take() {
+            let _ = before.await;
+        }
     }
 }
 
