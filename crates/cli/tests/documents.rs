@@ -117,6 +117,39 @@ fn files_in_documents_lint_as_they_state() {
     assert!(linted > 5, "{linted}");
 }
 
+/// What stands in code type and looks like the name of a test, or of a function.
+fn functions_named(text: &str) -> BTreeSet<String> {
+    let is_name = |w: &&str| {
+        w.matches('_').count() > 1
+            && w.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn tests_that_documents_name_exist() {
+    let output = Command::new("git")
+        .args(["grep", "-hoE", "fn [a-z0-9_]+", "--", "*.rs"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let sources = String::from_utf8(output.stdout).unwrap();
+    let known: BTreeSet<&str> = sources
+        .lines()
+        .filter_map(|line| line.strip_prefix("fn "))
+        .collect();
+    let text = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let named = functions_named(&text);
+    assert!(named.len() > 40, "{named:?}");
+    let missing: Vec<&String> = named
+        .iter()
+        .filter(|name| !known.contains(name.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// `UPDATE_DOCS=1 cargo test -p pilotage-cli --test documents` writes it anew.
 #[test]
 fn the_built_in_actions_are_those_of_the_table() {
