@@ -11,3 +11,4 @@ pub mod proxy;
 pub mod rest;
 pub mod runner;
 pub mod services;
+pub mod times;

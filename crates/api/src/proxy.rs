@@ -3,6 +3,7 @@
 //! The control socket takes one JSON [`Request`] a line and answers each with one JSON [`Response`] a line.
 //! After [`Request::Watch`] the proxy writes an [`Event`] a line until the connection ends.
 
+use crate::times::Times;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -139,6 +140,9 @@ pub struct RevisionStatus {
     pub errors: u64,
     pub p50_us: u64,
     pub p95_us: u64,
+    /// The response times that both are of.
+    #[serde(default, skip_serializing_if = "Times::is_empty")]
+    pub times: Times,
     /// When the last request was sent to it, in microseconds since 1970; 0 for never.
     pub last_request_at_us: i64,
 }

@@ -7,7 +7,7 @@
 //!
 //! Where to find what: [`release`] unpacks and prepares, [`replica`] places, starts, finds and stops, [`probe`] and
 //! [`verify`] judge from outside, [`proxy`] speaks with the proxy, [`once`] runs what must run once (migrations),
-//! [`logs`] reads what replicas write, [`retention`] removes what nothing needs.
+//! [`logs`] reads what replicas write, [`usage`] what they take, [`retention`] removes what nothing needs.
 
 mod archive;
 mod error;
@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod release;
 pub mod replica;
 pub mod retention;
+pub mod usage;
 pub mod verify;
 
 pub use error::DeployError;

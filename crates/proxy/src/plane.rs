@@ -7,10 +7,11 @@ use crate::core::{Command, Core};
 use crate::disk::{self, KeptTrip, Record};
 use crate::judge::{Bench, Judge};
 use crate::log::AccessLog;
-use crate::seat::{BUCKETS, Seat, lock, quantile_us};
+use crate::seat::{Seat, lock};
 use crate::table::{Arm, CoreTable, Route};
 use crate::{ProxyConfig, ProxyError, listeners, probe};
 use pilotage_api::proxy::{Replica, RevisionStatus, ServiceStatus, ServiceTable, Trip, WHOLE};
+use pilotage_api::times::{BUCKETS, Times};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -668,8 +669,9 @@ impl Revision {
             status.last_request_at_us = status.last_request_at_us.max(last);
             seat.counts.add_times(&mut times);
         }
-        status.p50_us = quantile_us(&times, 500);
-        status.p95_us = quantile_us(&times, 950);
+        status.times = Times::of(&times);
+        status.p50_us = status.times.quantile_us(500).unwrap_or(0);
+        status.p95_us = status.times.quantile_us(950).unwrap_or(0);
         status
     }
 }

@@ -6,6 +6,7 @@
 use crate::cut::Cuts;
 use crate::upstream::Line;
 use pilotage_api::proxy::Replica;
+use pilotage_api::times::{BUCKETS, bucket};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,7 +131,7 @@ impl Counts {
             add_one(&self.errors);
         }
         if let Some(time) = time
-            && let Some(bucket) = self.times.get(bucket(time))
+            && let Some(bucket) = self.times.get(bucket(micros(time)))
         {
             add_one(bucket);
         }
@@ -146,43 +147,6 @@ impl Counts {
 /// One writer, so no locked instruction is needed.
 pub(crate) fn add_one(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-/// Microseconds in steps of a sixteenth, up to 2^36 (19 hours).
-pub(crate) const BUCKETS: usize = 33 * 16;
-
-fn bucket(time: Duration) -> usize {
-    let us = u64::try_from(time.as_micros())
-        .unwrap_or(u64::MAX)
-        .min((1 << 36) - 1);
-    if us < 16 {
-        return usize::try_from(us).unwrap_or(0);
-    }
-    let exponent = us.ilog2() - 4;
-    let index = u64::from(exponent) * 16 + (us >> exponent);
-    usize::try_from(index).unwrap_or(BUCKETS - 1)
-}
-
-/// The time, in microseconds, below which `per_mille` of the counted ones lie; 0 when there are none.
-pub(crate) fn quantile_us(times: &[u64; BUCKETS], per_mille: u64) -> u64 {
-    let total: u64 = times.iter().sum();
-    let wanted = (total * per_mille).div_ceil(1000);
-    let mut seen = 0;
-    for (index, count) in (0u64..).zip(times) {
-        seen += count;
-        if *count > 0 && seen >= wanted {
-            // The middle of the bucket.
-            return match index {
-                0..16 => index,
-                _ => {
-                    let exponent = index / 16 - 1;
-                    let width = 1 << exponent;
-                    (16 + index % 16) * width + width / 2
-                }
-            };
-        }
-    }
-    0
 }
 
 /// One replica as one core sees it, with the connections that wait for a next request.
@@ -254,17 +218,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_within_a_sixteenth() {
-        for us in [0, 1, 15, 16, 17, 31, 32, 100, 999, 12_345, 1_000_000, 59_000_000] {
-            let mut times = [0; BUCKETS];
-            times[bucket(Duration::from_micros(us))] = 1;
-            let got = quantile_us(&times, 500);
-            assert!(got.abs_diff(us) <= us / 16 + 1, "{us} came back as {got}");
-        }
-        assert!(bucket(Duration::MAX) < BUCKETS);
-    }
+    use pilotage_api::times::Times;
 
     #[test]
     fn a_quantile_is_found_among_many() {
@@ -274,8 +228,9 @@ mod tests {
         }
         let mut times = [0; BUCKETS];
         counts.add_times(&mut times);
-        assert!(quantile_us(&times, 500).abs_diff(500) < 32);
-        assert!(quantile_us(&times, 950).abs_diff(950) < 60);
+        let times = Times::of(&times);
+        assert!(times.quantile_us(500).unwrap().abs_diff(500) < 32);
+        assert!(times.quantile_us(950).unwrap().abs_diff(950) < 60);
         assert_eq!(counts.errors.load(Ordering::Relaxed), 100);
     }
 }

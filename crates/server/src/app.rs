@@ -9,6 +9,7 @@ use crate::driver::Driver;
 use crate::driver::deployment::Live;
 use crate::error::{AppError, AppResult};
 use crate::git::Repositories;
+use crate::metric::Metrics;
 use crate::outgoing::Outgoing;
 use pilotage_deploy::Local;
 use pilotage_store::{Project, Store};
@@ -28,6 +29,8 @@ pub(crate) struct App {
     pub local: Local,
     /// What the proxy counts now.
     pub live: Live,
+    /// What was measured of what runs.
+    pub metrics: Metrics,
     /// Where people and programs reach the server: `http://localhost:7070`, without a slash at the end.
     pub url: String,
     pub data: PathBuf,

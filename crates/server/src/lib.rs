@@ -14,6 +14,7 @@ pub mod driver;
 mod error;
 mod event;
 mod git;
+mod metric;
 mod name;
 mod notification;
 mod outgoing;

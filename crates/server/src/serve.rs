@@ -9,7 +9,7 @@ use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
 use crate::outgoing::Outgoing;
 use crate::own_runner::OwnRunner;
-use crate::{event, notification, rest, runner, task, web};
+use crate::{event, metric, notification, rest, runner, task, web};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -123,6 +123,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         keys,
         local: Local::new(&config.data, &config.exe)?,
         live: Live::default(),
+        metrics: metric::Metrics::default(),
         stopping,
     });
     administrator(&app, &config.data.join("admin-token")).await?;
@@ -139,6 +140,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     tasks.spawn(Performer::new(Arc::clone(&app)).run());
     tasks.spawn(deployment::watch(Arc::clone(&app)));
     tasks.spawn(deployment::supervise(Arc::clone(&app)));
+    tasks.spawn(metric::sample(Arc::clone(&app)));
     tasks.spawn(notification::send(Arc::clone(&app)));
     tasks.spawn(task::retain(Arc::clone(&app), config.retention));
     if config.runner_slots > 0 {

@@ -59,6 +59,18 @@ record! {
     }
 }
 
+record! {
+    /// A deployment on the axis of time.
+    pub struct RecentDeployment {
+        pub id: i64,
+        /// `deploy` or `rollback`.
+        pub kind: String,
+        pub result: Option<String>,
+        pub created_at: i64,
+        pub ended_at: Option<i64>,
+    }
+}
+
 impl Connection {
     /// [`crate::StoreError::Exists`] where one with that idempotency key is there. The id given is not looked at.
     pub async fn add_deployment(&mut self, row: &Deployment) -> Result<i64> {
@@ -140,6 +152,21 @@ impl Connection {
             .bind(limit)
             .fetch_all(&mut self.inner)
             .await?)
+    }
+
+    /// The newest of an environment as little more than points in time, the newest first.
+    pub async fn recent_deployments(
+        &mut self,
+        project: i64,
+        environment: &str,
+        limit: i64,
+    ) -> Result<Vec<RecentDeployment>> {
+        let rows = sqlx::query_as(
+            "SELECT id, kind, result, created_at, ended_at FROM deployments
+             WHERE project_id = $1 AND environment = $2 ORDER BY id DESC LIMIT $3",
+        );
+        let rows = rows.bind(project).bind(environment).bind(limit);
+        Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
     /// Those of an environment that have not ended, the oldest first.

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_sessions.sql"),
     include_str!("migrations/0004_notifications.sql"),
     include_str!("migrations/0005_indexes.sql"),
+    include_str!("migrations/0006_metrics.sql"),
 ];
 
 /// The newest schema that this program knows.

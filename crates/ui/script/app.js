@@ -1,5 +1,6 @@
 // What every page loads: each module does nothing where its part of the page is not there.
 import "./time.js";
 import "./live.js";
+import "./chart.js";
 import "./log.js";
 import "./palette.js";

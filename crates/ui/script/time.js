@@ -41,6 +41,7 @@ export function localise(root) {
     }
   };
   each("clock", clock);
+  each("minute", (d) => clock(d).slice(0, 5));
   each("clock-ms", (d) => `${clock(d)}.${pad(d.getMilliseconds(), 3)}`);
   each("date", (d) => `${d.getDate()} ${months[d.getMonth()]} ${pad(d.getHours())}:${pad(d.getMinutes())}`);
 }

@@ -38,6 +38,7 @@ pub const ALL: &[Asset] = &[
         body: include_str!("../style/mark.svg"),
     },
     script("app.js", include_str!("../script/app.js")),
+    script("chart.js", include_str!("../script/chart.js")),
     script("live.js", include_str!("../script/live.js")),
     script("log.js", include_str!("../script/log.js")),
     script("palette.js", include_str!("../script/palette.js")),

@@ -51,6 +51,12 @@ pub fn clock(at: i64) -> Markup {
     html! { time datetime=(iso(at)) data-clock=(at) title=(full(at)) { (format_at(at, "%H:%M:%S")) } }
 }
 
+/// `14:31`, below charts.
+#[must_use]
+pub fn minute(at: i64) -> Markup {
+    html! { time datetime=(iso(at)) data-minute=(at) title=(full(at)) { (format_at(at, "%H:%M")) } }
+}
+
 /// `14:31:40.112`, on timelines.
 #[must_use]
 pub fn clock_ms(at: i64) -> Markup {

@@ -1,5 +1,8 @@
 //! The page of one environment, and the forms on it.
 
+mod metrics;
+
+use self::metrics::{Choice as Shown, metrics_of};
 use super::deployment::{approvals_of, observe, replica_status, revision_of};
 use super::form::Form;
 use super::page::{WebResult, see_other, show};
@@ -45,19 +48,21 @@ pub(super) fn path_of(owner: &str, name: &str, environment: &str) -> String {
 pub(super) type Where = Path<(String, String, String)>;
 
 #[derive(serde::Deserialize)]
-struct Older {
+struct Asked {
     before: Option<i64>,
+    #[serde(flatten)]
+    shown: Shown,
 }
 
 async fn page(
     State(app): State<Arc<App>>,
     viewer: Viewer,
     Path((owner, name, environment)): Where,
-    Query(older): Query<Older>,
+    Query(asked): Query<Asked>,
 ) -> WebResult {
     let project = rest::project::find(&app, &viewer.who, &owner, &name, Scope::Read).await?;
-    let before = older.before.unwrap_or(i64::MAX);
-    let view = view(&app, &viewer, &project, &environment, before).await?;
+    let before = asked.before.unwrap_or(i64::MAX);
+    let view = view(&app, &viewer, &project, &environment, before, &asked.shown).await?;
     let place = Place::Project {
         owner: project.owner.clone(),
         name: project.name.clone(),
@@ -65,18 +70,20 @@ async fn page(
     };
     let mut shell = Shell::new(environment.as_str(), place);
     // An older part of the history stands still.
-    if older.before.is_none() {
+    if asked.before.is_none() {
         shell.topics = vec![format!(
-            "environment:{}/{}",
+            "environment:{}/{}{}",
             project.path(),
-            pilotage_ui::words::segment(&environment)
+            pilotage_ui::words::segment(&environment),
+            asked.shown.query()
         )];
     }
     Ok(show(&viewer, shell, &view.main()))
 }
 
-/// `path` is `owner/name/environment`, the last as a part of a path.
+/// `path` is `owner/name/environment`, the last as a part of a path, with what the reader chose behind it.
 pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, path: &str) -> WebResult<Vec<Fragment>> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut parts = path.splitn(3, '/');
     let (Some(owner), Some(name), Some(environment)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(AppError::not_found("such environment").into());
@@ -85,9 +92,9 @@ pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, path: &str) -> We
         return Err(AppError::not_found("such environment").into());
     };
     let project = rest::project::find(app, &viewer.who, owner, name, Scope::Read).await?;
-    Ok(view(app, viewer, &project, &environment, i64::MAX)
-        .await?
-        .fragments())
+    let shown = Shown::of(query);
+    let view = view(app, viewer, &project, &environment, i64::MAX, &shown).await?;
+    Ok(view.fragments())
 }
 
 #[derive(serde::Deserialize)]
@@ -154,6 +161,7 @@ async fn view(
     project: &Project,
     name: &str,
     before: i64,
+    shown: &Shown,
 ) -> AppResult<Environment> {
     let mut c = app.store.read().await?;
     let row = c.environment(project.id, name).await?;
@@ -164,7 +172,17 @@ async fn view(
     let live = c.live_deployments(project.id, name).await?;
     let held = c.quarantined(project.id).await?;
     let releases = c.releases(project.id, CHOICES).await?;
+    let newest = standing.as_ref().map(|s| s.release_id);
+    let newest = newest.or_else(|| past.first().map(|row| row.release_id));
+    let planned = match newest {
+        Some(id) => c.release(id).await?,
+        None => None,
+    };
     drop(c);
+    let metrics = match &planned {
+        Some(release) => metrics_of(app, project, name, release, shown).await?,
+        None => None,
+    };
     let more = past.len() > 15;
     let serves = standing.as_ref().map(|s| (s.deployment_id, s.release_id));
     let mut history = Vec::new();
@@ -199,7 +217,8 @@ async fn view(
         waiting: Vec::new(),
         history,
         more,
-        replicas: replicas.iter().map(replica_of).collect(),
+        replicas: replicas.iter().map(|state| replica_of(app, state)).collect(),
+        metrics,
         choices: choices_of(releases, &held),
         problem: None,
     })
@@ -235,8 +254,9 @@ fn choices_of(releases: Vec<Release>, held: &[pilotage_store::Quarantined]) -> V
     releases.into_iter().map(choice).collect()
 }
 
-fn replica_of(state: &pilotage_deploy::replica::ReplicaState) -> Replica {
+fn replica_of(app: &App, state: &pilotage_deploy::replica::ReplicaState) -> Replica {
     let (status, word) = replica_status(state);
+    let load = app.metrics.replica(&state.placed.id.to_string());
     Replica {
         service: state.placed.id.service.clone(),
         number: state.placed.id.ordinal,
@@ -246,8 +266,8 @@ fn replica_of(state: &pilotage_deploy::replica::ReplicaState) -> Replica {
         word: word.to_owned(),
         executes: state.executes.clone(),
         restarts: state.restarts,
-        cpu: None,
-        memory: None,
+        cpu: load.and_then(|load| load.cpu),
+        memory: load.map(|load| load.memory_bytes),
     }
 }
 

@@ -31,6 +31,8 @@ use tokio::time::Instant;
 const SILENCE: Duration = Duration::from_secs(15);
 /// Less than the eye minds, and enough that a busy server does not draw a page for each line of a log.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// What a guard sees is drawn again at most this often.
+const FIGURES: Duration = Duration::from_secs(1);
 const TOPICS_MAX: usize = 8;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -109,6 +111,7 @@ async fn stream(
     };
     let follower = Follower {
         changes: app.driver.changes(),
+        figures: Figures::new(&app),
         stopping: app.stopping.clone(),
         not_before: Instant::now(),
         sent: HashMap::new(),
@@ -135,6 +138,7 @@ struct Follower {
     headers: HeaderMap,
     topics: Vec<Topic>,
     changes: watch::Receiver<u64>,
+    figures: Figures,
     stopping: watch::Receiver<bool>,
     not_before: Instant,
     /// The last text of each element.
@@ -159,12 +163,54 @@ async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, std::
             return Ok(Some((Bytes::from(text), follower)));
         }
         let Follower {
-            changes, stopping, ..
+            app,
+            changes,
+            figures,
+            stopping,
+            topics,
+            ..
         } = &mut follower;
         tokio::select! {
             _ = changes.changed() => {}
+            () = figures.changed(app, topics) => {}
             _ = stopping.changed() => {}
             () = tokio::time::sleep(SILENCE) => return Ok(Some((Bytes::from_static(b":\n\n"), follower))),
+        }
+    }
+}
+
+/// Figures that pages show and no event tells of: what a guard sees, what was measured.
+struct Figures {
+    live: watch::Receiver<u64>,
+    measured: watch::Receiver<u64>,
+    not_before: Instant,
+}
+
+impl Figures {
+    fn new(app: &App) -> Self {
+        Self {
+            live: app.live.changes(),
+            measured: app.metrics.changes(),
+            not_before: Instant::now(),
+        }
+    }
+
+    /// Comes back when one of these pages would show new figures.
+    async fn changed(&mut self, app: &App, topics: &[Topic]) {
+        let measures = topics.iter().any(|topic| matches!(topic, Topic::Environment(_)));
+        let judged = |topic: &Topic| matches!(topic, Topic::Deployment(id) if app.live.is_judging(*id));
+        loop {
+            tokio::select! {
+                Ok(()) = self.live.changed() => {
+                    if topics.iter().any(judged) {
+                        tokio::time::sleep_until(self.not_before).await;
+                        self.not_before = Instant::now() + FIGURES;
+                        return;
+                    }
+                }
+                Ok(()) = self.measured.changed(), if measures => return,
+                else => return std::future::pending().await,
+            }
         }
     }
 }

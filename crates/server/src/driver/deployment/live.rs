@@ -37,6 +37,27 @@ impl Live {
             .cloned()
     }
 
+    /// Whether a guard judges a service for this deployment now.
+    #[must_use]
+    pub fn is_judging(&self, deployment: i64) -> bool {
+        let known = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut armed = known.values().filter_map(|service| service.table.armed.as_ref());
+        armed.any(|armed| armed.deployment == deployment)
+    }
+
+    /// What was counted of every service, without the evidence of guards.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceStatus> {
+        let known = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = known.values().map(|service| ServiceStatus {
+            table: service.table.clone(),
+            revisions: service.revisions.clone(),
+            trip: None,
+            guard: None,
+        });
+        counted.collect()
+    }
+
     /// Counts come without evidence; the last evidence stays while the same deployment is judged.
     pub(super) fn counts(&self, services: Vec<ServiceStatus>) {
         let mut known = self.services.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,6 +21,7 @@ pub(crate) use proxy::watch;
 pub use spec::{plan_of, url_of};
 pub(crate) use supervise::supervise;
 pub(crate) use verification::verify_standing;
+pub(crate) use world::chain;
 
 use super::Turn;
 use super::run::{from_text, to_text};

@@ -433,7 +433,7 @@ fn with_log(why: &str, log: &[String]) -> String {
 }
 
 /// An error with its causes, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

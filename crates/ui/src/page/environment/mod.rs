@@ -2,10 +2,12 @@
 
 mod act;
 mod history;
+mod metrics;
 mod model;
 
 pub use model::{
-    Active, Back, Choice, Environment, Lock, Past, PastBack, Replica, Serving, Surprise, Waiting,
+    Active, Back, Choice, Environment, Lock, Mark, Metrics, Past, PastBack, Point, Replica, Serving,
+    Surprise, Waiting, Window,
 };
 
 use crate::Fragment;
@@ -21,6 +23,7 @@ impl Environment {
             (self.head())
             (self.notes())
             (self.forms())
+            (self.metrics())
             (self.history())
             (self.replicas())
         }
@@ -31,6 +34,7 @@ impl Environment {
         vec![
             Fragment::new("head", self.head()),
             Fragment::new("notes", self.notes()),
+            Fragment::new("metrics", self.metrics()),
             Fragment::new("history", self.history()),
             Fragment::new("replicas", self.replicas()),
         ]

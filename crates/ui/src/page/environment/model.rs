@@ -24,6 +24,8 @@ pub struct Environment {
     /// Whether there are older ones.
     pub more: bool,
     pub replicas: Vec<Replica>,
+    /// None where nothing was ever deployed.
+    pub metrics: Option<Metrics>,
     /// Releases that can be deployed here, the newest first.
     pub choices: Vec<Choice>,
     /// What a form was refused with.
@@ -140,4 +142,60 @@ pub struct Choice {
     pub branch: String,
     /// Why it goes nowhere.
     pub quarantined: bool,
+}
+
+/// What was measured of one service.
+pub struct Metrics {
+    /// All services of the environment.
+    pub services: Vec<String>,
+    pub service: String,
+    pub window: Window,
+    pub from: i64,
+    pub to: i64,
+    /// How far points are apart.
+    pub span_ms: i64,
+    /// The oldest first.
+    pub points: Vec<Point>,
+    /// Deployments that began in this time, the oldest first.
+    pub marks: Vec<Mark>,
+    /// What the guard would hold a new release to: the share of failed answers, and how much slower it may be.
+    pub error_limit: Option<f64>,
+    pub slower_limit: Option<f64>,
+    /// What a replica may have.
+    pub memory_limit: Option<u64>,
+}
+
+/// How much time is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    #[default]
+    HalfHour,
+    TwoHours,
+    Day,
+    Month,
+}
+
+/// What was measured until a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub at: i64,
+    pub requests_per_s: f64,
+    /// The share of answers that failed; none without answers.
+    pub failed: Option<f64>,
+    pub p50_us: Option<u64>,
+    pub p95_us: Option<u64>,
+    /// Of all replicas together, in cores.
+    pub cpu: Option<f64>,
+    /// Of the largest replica.
+    pub memory: Option<u64>,
+}
+
+/// A deployment on the axis of time.
+pub struct Mark {
+    pub id: i64,
+    pub at: i64,
+    pub ended_at: Option<i64>,
+    pub rollback: bool,
+    /// It was taken back, or took itself back.
+    pub went_back: bool,
 }
