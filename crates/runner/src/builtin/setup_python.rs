@@ -200,19 +200,20 @@ async fn put_first(call: &mut Call<'_>, python: &Python) -> Result<(), ActionErr
         real(&directory.join(name)) == real(&python.program)
     };
     if !is_it("python") || !is_it("python3") {
-        let links = call.temporary("python");
-        let (workspace, program) = (
-            call.workspace().to_owned(),
-            python.program.to_string_lossy().into_owned(),
-        );
-        let place = links.to_string_lossy().into_owned();
+        // Scripts, not links: a virtual environment remembers where its Python was, and is cached longer than this job.
+        const WRITE: &str = r#"printf %s "$1" > "$2" && chmod 755 -- "$2""#;
+        let names = call.temporary("python");
+        let workspace = call.workspace().to_owned();
+        let place = names.to_string_lossy().into_owned();
+        let program = python.program.to_string_lossy().replace('\'', r"'\''");
+        let script = format!("#!/bin/sh\nexec '{program}' \"$@\"\n");
         call.run("mkdir", &["--", &place], &workspace, &[]).await?;
         for name in ["python", "python3", major_minor.as_str()] {
-            let link = format!("{place}/{name}");
-            call.run("ln", &["-s", "--", &program, &link], &workspace, &[])
+            let path = format!("{place}/{name}");
+            call.run("sh", &["-c", WRITE, "sh", &script, &path], &workspace, &[])
                 .await?;
         }
-        call.add_path(&links);
+        call.add_path(&names);
     }
     let location = directory
         .parent()
