@@ -117,6 +117,21 @@ fn files_in_documents_lint_as_they_state() {
     assert!(linted > 5, "{linted}");
 }
 
+#[test]
+fn links_lead_somewhere() {
+    let mut dead = Vec::new();
+    for (path, text) in documents() {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                dead.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
 /// What stands in code type and looks like the name of a test, or of a function.
 fn functions_named(text: &str) -> BTreeSet<String> {
     let is_name = |w: &&str| {

@@ -425,7 +425,9 @@ pub(super) const GUARD_MAP: Section = Section {
             "undecided",
             Form::Word(&["continue", "hold", "roll-back"]),
             "continue",
-            "What follows when there was too little traffic to judge: live and not proven, a person decides, or back.",
+            "What follows at the end of a step or of the watch when too few answers were seen to prove the release. \
+             `continue`: it goes on, and ends as live, not proven. `hold`: it waits for more, up to ten times as long, \
+             then goes back. `roll-back`: it goes back.",
         ),
         key("metrics", Form::Refused(None), "", "Queries of a metrics store."),
     ],
