@@ -117,7 +117,7 @@ async fn a_failed_run_says_why_and_runs_again() {
     assert!(!page.contains("<b>it broke"), "{page}");
     for (path, expected) in [
         ("/runs", 200),
-        ("/o/p", 303),
+        ("/o/p", 200),
         ("/o/p/runs/1?attempt=7", 404),
         ("/o/p/runs/2", 404),
         ("/o/other/runs/1", 404),

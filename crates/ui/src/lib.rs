@@ -10,6 +10,7 @@
 //! - [`bars`]: the last runs of something.
 //! - [`graph`]: where the nodes of a graph lie.
 //! - [`chart`]: where the lines and marks of a chart lie.
+//! - [`markdown`]: what others wrote for people, by a strict list.
 //! - [`asset`]: the style sheet and the script modules, embedded.
 
 pub mod ansi;
@@ -18,6 +19,7 @@ pub mod bars;
 pub mod chart;
 pub mod graph;
 pub mod icon;
+pub mod markdown;
 pub mod page;
 pub mod shell;
 pub mod status;

@@ -333,17 +333,26 @@ pub(crate) async fn cancel(
     tell(&app, &who, run, project, "run.cancel", event).await
 }
 
-async fn remove(State(app): State<Arc<App>>, who: Principal, Path(id): Path<i64>) -> AppResult<StatusCode> {
-    let (run, project) = find(&app, &who, id, Scope::Write).await?;
+/// Why this run cannot be deleted now; none where it can.
+pub(crate) async fn kept(app: &App, run: &Run) -> AppResult<Option<AppError>> {
+    let id = run.id;
     if run.conclusion.is_none() {
-        return Err(
-            AppError::conflict(format!("run {id} is not over")).advice(format!("pilotage run cancel {id}"))
-        );
+        let open = AppError::conflict(format!("run {id} is not over"));
+        return Ok(Some(open.advice(format!("pilotage run cancel {id}"))));
     }
-    if app.store.read().await?.run_has_release(id).await? {
-        return Err(AppError::conflict(format!(
-            "a release came from run {id}: it is kept for rollbacks"
-        )));
+    let has_release = app.store.read().await?.run_has_release(id).await?;
+    Ok(has_release
+        .then(|| AppError::conflict(format!("a release came from run {id}: it is kept for rollbacks"))))
+}
+
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    Path(id): Path<i64>,
+) -> AppResult<StatusCode> {
+    let (run, project) = find(&app, &who, id, Scope::Write).await?;
+    if let Some(why) = kept(&app, &run).await? {
+        return Err(why);
     }
     let (actor, subject) = (who.actor(), format!("{} run {id}", project.path()));
     let audited = app.driver.turn(move |turn| {

@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The workflow of an id, a path or a file's name.
-pub(super) async fn row(app: &App, project: &Project, name: &str) -> AppResult<Workflow> {
+pub(crate) async fn row(app: &App, project: &Project, name: &str) -> AppResult<Workflow> {
     let rows = app.store.read().await?.workflows(project.id).await?;
     let fits = |row: &Workflow| {
         row.id.to_string() == name

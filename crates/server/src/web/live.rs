@@ -49,8 +49,11 @@ enum Topic {
     /// Of one project by its path, or of all.
     Environments(String),
     Log(i64),
+    Project(String),
     Run(String),
     Runners,
+    /// Of a project's path or none, and a query.
+    Runs(String),
     /// Of a project and its file: `owner/name/ci.yml`.
     Workflow(String),
     Workflows(String),
@@ -66,7 +69,9 @@ impl Topic {
             "environments" => Some(Topic::Environments(rest.to_owned())),
             "log" => rest.parse().ok().map(Topic::Log),
             "runners" => Some(Topic::Runners),
+            "project" => Some(Topic::Project(rest.to_owned())),
             "run" => Some(Topic::Run(rest.to_owned())),
+            "runs" => Some(Topic::Runs(rest.to_owned())),
             "workflow" => Some(Topic::Workflow(rest.to_owned())),
             "workflows" => Some(Topic::Workflows(rest.to_owned())),
             _ => None,
@@ -82,7 +87,9 @@ impl Topic {
             Topic::Environments(path) => super::environments::fragments(app, viewer, path).await,
             Topic::Log(job) => super::log::fragments(app, viewer, *job).await,
             Topic::Runners => super::runners::fragments(app, viewer).await,
+            Topic::Project(path) => super::overview::fragments(app, viewer, path).await,
             Topic::Run(what) => run::fragments(app, viewer, what).await,
+            Topic::Runs(what) => super::runs::fragments(app, viewer, what).await,
             Topic::Workflow(what) => workflow::fragments(app, viewer, what).await,
             Topic::Workflows(path) => workflow::list::fragments(app, viewer, path).await,
         }

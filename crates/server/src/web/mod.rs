@@ -12,6 +12,7 @@ mod environments;
 mod form;
 mod live;
 mod log;
+mod overview;
 mod page;
 mod rollback;
 mod run;
@@ -37,6 +38,7 @@ use axum::response::{IntoResponse, Response};
 use page::WebError;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use viewer::Viewer;
 
 /// Owners that cannot be: their paths are pages.
@@ -61,6 +63,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(deployment::routes())
         .merge(environment::routes())
         .merge(environments::routes())
+        .merge(overview::routes())
         .merge(rollback::routes())
         .merge(run::routes())
         .merge(runs::routes())
@@ -76,8 +79,15 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(workflow::routes())
         .fallback(nowhere)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(app), guarded))
-        .layer(CompressionLayer::new().gzip(true))
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .compress_when(DefaultPredicate::new().and(ARCHIVE)),
+        )
 }
+
+/// Archives are compressed already, and keep their length.
+const ARCHIVE: NotForContentType = NotForContentType::const_new("application/zip");
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
@@ -109,7 +119,9 @@ async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
     ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        // An answer that is no page may be stricter.
+        let header = headers.entry(HeaderName::from_static(name));
+        header.or_insert(HeaderValue::from_static(value));
     }
     // What one person may see is kept by nobody else; the way back through the history stays quick.
     headers

@@ -1,6 +1,8 @@
 //! One run: its view model, and the forms that run it again or cancel it.
 
 mod approval;
+mod made;
+mod more;
 
 use super::form::Form;
 use super::page::{WebResult, see_other, show};
@@ -16,7 +18,7 @@ use pilotage_api::rest;
 use pilotage_api::runner::{AnnotationLevel, Conclusion};
 use pilotage_trust::token::Scope;
 use pilotage_ui::Fragment;
-use pilotage_ui::page::run::{Failure, Job, Run};
+use pilotage_ui::page::run::{Failure, Job, Run, Step};
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
 use serde::Deserialize;
@@ -40,6 +42,15 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/{owner}/{name}/runs/{id}/rerun", post(rerun))
         .route("/{owner}/{name}/runs/{id}/cancel", post(cancel))
         .route("/{owner}/{name}/runs/{id}/approval", post(approval::decide))
+        .route("/{owner}/{name}/runs/{id}/config", get(more::config))
+        .route(
+            "/{owner}/{name}/runs/{id}/delete",
+            get(more::ask).post(more::delete),
+        )
+        .route(
+            "/{owner}/{name}/runs/{id}/artifacts/{artifact}",
+            get(made::download),
+        )
 }
 
 type Of = Path<(String, String, i64)>;
@@ -104,15 +115,7 @@ async fn belongs(app: &App, viewer: &Viewer, owner: &str, name: &str, id: i64) -
 async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Run> {
     let (row, project) = rest_run::find(app, &viewer.who, id, Scope::Read).await?;
     let detail = rest_run::detail(app, id, shown.attempt).await?;
-    let failed: Vec<&rest::Job> = detail
-        .jobs
-        .iter()
-        .filter(|job| job.conclusion == Some(Conclusion::Failure))
-        .collect();
-    let mut failures = Vec::new();
-    for job in failed.iter().take(FAILURES_MAX) {
-        failures.push(failure(app, job).await?);
-    }
+    let (failures, failures_more) = failures(app, &detail.jobs).await?;
     // A key goes back into the page's topics, which commas part.
     let known = |key: &String| !key.contains(',') && detail.jobs.iter().any(|job| job.key == *key);
     let approvals = approval::waited_for(app, viewer, &row, &project, &detail.jobs).await?;
@@ -138,17 +141,71 @@ async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Ru
         started_at: run.started_at,
         ended_at: run.ended_at,
         now: app.now(),
-        failures_more: failed.len().saturating_sub(FAILURES_MAX),
+        failures_more,
         failures,
         jobs: detail.jobs.iter().map(job).collect(),
         may_write: viewer.may(Scope::Write, &project),
+        facts: made::facts(app, &row).await?,
+        artifacts: made::artifacts(app, id).await?,
+        annotations: made::annotations(&detail.jobs),
+        summaries: made::summaries(&detail.jobs),
     })
+}
+
+/// The first failures that differ, each with the other jobs that say the same, and how many jobs beyond them failed.
+async fn failures(app: &App, jobs: &[rest::Job]) -> AppResult<(Vec<Failure>, usize)> {
+    let failed = jobs
+        .iter()
+        .filter(|job| job.conclusion == Some(Conclusion::Failure));
+    let mut kinds: Vec<(&str, Vec<&rest::Job>)> = Vec::new();
+    for job in failed {
+        let said = told(job).unwrap_or_default();
+        match kinds
+            .iter_mut()
+            .find(|(other, _)| *other == said && !said.is_empty())
+        {
+            Some((_, same)) => same.push(job),
+            None => kinds.push((said, vec![job])),
+        }
+    }
+    let more = kinds.iter().skip(FAILURES_MAX).map(|(_, same)| same.len()).sum();
+    let mut failures = Vec::new();
+    for (_, same) in kinds.iter().take(FAILURES_MAX) {
+        if let Some((first, others)) = same.split_first() {
+            let mut shown = failure(app, first).await?;
+            shown.also = others.iter().map(|job| (job.id, job.name.clone())).collect();
+            failures.push(shown);
+        }
+    }
+    Ok((failures, more))
+}
+
+/// What a failed job said first.
+fn first_error(job: &rest::Job) -> &str {
+    let mut errors = job
+        .annotations
+        .iter()
+        .filter(|told| told.level == AnnotationLevel::Error);
+    errors.next().map_or(&job.error, |annotation| &annotation.message)
+}
+
+/// The line by which two jobs failed in the same way; none where a program only ended with a number.
+fn told(job: &rest::Job) -> Option<&str> {
+    let line = first_error(job).lines().next()?.trim();
+    let annotated = job
+        .annotations
+        .iter()
+        .any(|told| told.level == AnnotationLevel::Error);
+    (annotated && !line.is_empty() && !line.contains("exit code")).then_some(line)
 }
 
 fn job(job: &rest::Job) -> Job {
     Job {
         id: job.id,
         key: job.key.clone(),
+        attempt: job.attempt,
+        created_at: job.created_at,
+        steps: job.steps.iter().map(step).collect(),
         needs: job.needs.clone(),
         name: job.name.clone(),
         status: Status::of_run(&job.status, job.conclusion.map(Conclusion::word)),
@@ -158,17 +215,21 @@ fn job(job: &rest::Job) -> Job {
     }
 }
 
+fn step(step: &rest::Step) -> Step {
+    Step {
+        name: step.name.clone(),
+        started_at: step.started_at,
+        duration_ms: step.duration_ms.and_then(|ms| i64::try_from(ms).ok()),
+    }
+}
+
 /// The first error that the job told of, with the lines around it; or the last lines of the step that failed.
 pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
     let step = job
         .steps
         .iter()
         .find(|step| step.conclusion == Some(Conclusion::Failure));
-    let annotation = job
-        .annotations
-        .iter()
-        .find(|annotation| annotation.level == AnnotationLevel::Error);
-    let error = annotation.map_or(&job.error, |annotation| &annotation.message);
+    let error = first_error(job);
     let lines = last_lines(app, job, step.map(|step| step.step)).await?;
     let first = error.lines().next().unwrap_or_default().trim();
     // A script that is shown before it runs has the words of its errors too: the mark goes first, then what is last.
@@ -187,6 +248,8 @@ pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
         name: job.name.clone(),
         step: number.unwrap_or_default(),
         step_name: step.map(|step| step.name.clone()).unwrap_or_default(),
+        after_ms: step.and_then(|step| i64::try_from(step.duration_ms?).ok()),
+        also: Vec::new(),
         error: error.chars().take(ERROR_CHARS_MAX).collect(),
         marked: at.and_then(|at| lines.get(at)).map(|line| line.number),
         lines: lines

@@ -8,6 +8,7 @@ pub mod environments;
 pub mod log;
 pub mod login;
 pub mod me;
+pub mod overview;
 pub mod problem;
 pub mod rollback;
 pub mod run;

@@ -1,15 +1,19 @@
 //! P2, one run: whether it failed and why, its jobs in the order of their needs, and what may be done with it.
 
 mod approval;
+mod failure;
 mod jobs;
+mod made;
+pub mod more;
+mod timing;
 
 use crate::Fragment;
-use crate::ansi::Ansi;
-use crate::page::log;
 use crate::shell::{Viewer, csrf_field};
 use crate::status::Status;
 use crate::words;
 pub use approval::{Approval, Decision};
+pub use failure::Failure;
+pub use made::{Annotation, Artifact, Level, Summary};
 use maud::{Markup, html};
 
 pub struct Run {
@@ -41,14 +45,33 @@ pub struct Run {
     pub approvals: Vec<Approval>,
     /// Why what was asked for by a form was refused.
     pub problem: Option<String>,
-    /// May run it again and cancel it.
+    /// May run it again, cancel and delete it.
     pub may_write: bool,
+    pub facts: Facts,
+    pub artifacts: Vec<Artifact>,
+    /// Errors first.
+    pub annotations: Vec<Annotation>,
+    pub summaries: Vec<Summary>,
+}
+
+/// What the event brought.
+#[derive(Default)]
+pub struct Facts {
+    /// Of `workflow_dispatch`.
+    pub inputs: Vec<(String, String)>,
+    /// Of a push: how many commits it says it has, and between which they are.
+    pub commits: Option<(u64, String, String)>,
 }
 
 pub struct Job {
     pub id: i64,
     /// Its id in the workflow's file.
     pub key: String,
+    /// The attempt in which it ran.
+    pub attempt: u32,
+    /// When it was queued; of the others, when the attempt began.
+    pub created_at: i64,
+    pub steps: Vec<Step>,
     /// The ids of the jobs that it needs directly.
     pub needs: Vec<i64>,
     pub name: String,
@@ -58,33 +81,37 @@ pub struct Job {
     pub ended_at: Option<i64>,
 }
 
-/// The lines around a failure.
-pub struct Failure {
-    pub job: i64,
+pub struct Step {
     pub name: String,
-    pub step: u32,
-    pub step_name: String,
-    /// In words: the first error.
-    pub error: String,
-    /// Each with its number, counted over the job, from 0.
-    pub lines: Vec<(u64, String)>,
-    /// The line that says it, where it is among them.
-    pub marked: Option<u64>,
+    pub started_at: Option<i64>,
+    pub duration_ms: Option<i64>,
 }
 
 impl Run {
     #[must_use]
     pub fn main(&self) -> Markup {
-        html! { (self.head()) (self.why_failed()) (self.job_list()) (self.approvals()) (self.trigger()) }
+        html! {
+            (self.head()) (self.tabs()) (self.why_failed()) (self.job_list()) (self.approvals())
+            (self.summaries()) (self.annotations())
+            div class="cols" {
+                (self.timing())
+                aside { (self.trigger()) (self.artifacts()) }
+            }
+        }
     }
 
     #[must_use]
     pub fn fragments(&self) -> Vec<Fragment> {
         vec![
             Fragment::new("run-head", self.head()),
+            Fragment::new("run-tabs", self.tabs()),
             Fragment::new("run-why", self.why_failed()),
             Fragment::new("run-jobs", self.job_list()),
             Fragment::new("run-approvals", self.approvals()),
+            Fragment::new("run-summary", self.summaries()),
+            Fragment::new("run-annotations", self.annotations()),
+            Fragment::new("run-timing", self.timing()),
+            Fragment::new("run-artifacts", self.artifacts()),
         ]
     }
 
@@ -142,6 +169,7 @@ impl Run {
                     (csrf_field(&self.viewer))
                     @if failed { button class="btn pri" name="which" value="failed" { "Rerun failed jobs" } }
                     button class="btn" name="which" value="all" { "Rerun all jobs" }
+                    a class="btn no" href={ (path) "/delete" } { "Delete…" }
                 }
             } @else {
                 details id="run-cancel" {
@@ -155,40 +183,28 @@ impl Run {
         }
     }
 
-    fn why_failed(&self) -> Markup {
+    /// Where the parts of the page are; the configuration is a page of its own.
+    fn tabs(&self) -> Markup {
+        let parts = [
+            ("run-summary", "Summary", self.summaries.len(), false),
+            ("run-annotations", "Annotations", self.annotations.len(), true),
+            ("run-artifacts", "Artifacts", self.artifacts.len(), true),
+        ];
         html! {
-            section id="run-why" class="sec1" {
-                @if !self.failures.is_empty() {
-                    div class="head" {
-                        h2 { "Why it failed" }
-                        @if self.failures_more > 0 { span class="m" { (self.failures_more) " more failed jobs" } }
-                    }
-                    @for failure in &self.failures { (self.failure(failure)) }
+            nav id="run-tabs" class="tabs" aria-label="Run" {
+                a href=(self.here()) aria-current="page" { "Overview" }
+                @for (id, word, count, counted) in parts {
+                    @if count > 0 { a href={ "#" (id) } { (word) @if counted { " " (count) } } }
                 }
+                a href="#run-timing" { "Timing" }
+                a href={ (self.path()) "/config" } { "Configuration" }
             }
         }
     }
 
-    fn failure(&self, failure: &Failure) -> Markup {
-        let path = self.job_path(failure.job);
-        let mut ansi = Ansi::default();
-        html! {
-            div class="fail" {
-                ol class="ex" {
-                    @for (number, line) in &failure.lines {
-                        li class=[(failure.marked == Some(*number)).then_some("e1")] {
-                            a class="n" href=(log::link(&path, failure.step, *number)) { (number + 1) }
-                            span { (ansi.markup(line.as_bytes())) }
-                        }
-                    }
-                }
-                div {
-                    p { a href=(path) { b { (failure.name) } } }
-                    @if !failure.step_name.is_empty() { p class="s m" { "step " (failure.step) ", " (failure.step_name) } }
-                    p class="s" { (failure.error) }
-                }
-            }
-        }
+    /// The workflow's file, by its name.
+    fn file(&self) -> &str {
+        self.workflow.rsplit('/').next().unwrap_or(&self.workflow)
     }
 
     fn trigger(&self) -> Markup {
@@ -196,8 +212,17 @@ impl Run {
             section aria-labelledby="run-trigger" {
                 div class="head" { h2 id="run-trigger" { "Trigger" } }
                 dl class="kv" {
-                    dt { "Event" } dd { (self.event) }
-                    dt { "Workflow" } dd { (self.workflow) " at " code { (words::short(&self.sha)) } }
+                    dt { "Event" }
+                    dd { (self.event) @if let Some((count, ..)) = &self.facts.commits { ", " (words::counted(*count, "commit", "commits")) } }
+                    dt { "Workflow" }
+                    dd { a class="a" href={ (self.project) "/workflows/" (words::segment(self.file())) } { (self.file()) } " at " code { (words::short(&self.sha)) } }
+                    @if let Some((_, before, after)) = &self.facts.commits {
+                        dt { "Between" } dd { code { (words::short(before)) "…" (words::short(after)) } }
+                    }
+                    dt { "Ref" } dd class="t1" title=(self.git_ref) { code { (self.git_ref) } }
+                    @for (name, value) in &self.facts.inputs {
+                        dt { (name) } dd class="t1" title=(value) { code { (value) } }
+                    }
                     dt { "Received" } dd { (words::clock_ms(self.created_at)) }
                     dt { "Attempt" }
                     dd {

@@ -18,13 +18,26 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 const COMMITS_MAX: usize = 200;
 /// Of a line that is shown.
 const LINE_CHARS: usize = 300;
+const TITLE_CHARS: usize = 200;
 
 /// The workflows at a branch or tag.
 pub(in crate::web) struct At {
     /// Its whole name.
     pub git_ref: String,
     pub sha: String,
+    /// Of its commit.
+    pub title: String,
+    pub author: String,
     pub workflows: Arc<BTreeMap<String, Known>>,
+}
+
+/// What a tip leads to.
+#[derive(Clone)]
+struct Read {
+    sha: String,
+    title: String,
+    author: String,
+    workflows: Arc<BTreeMap<String, Known>>,
 }
 
 /// One file.
@@ -48,14 +61,18 @@ pub(in crate::web) async fn at(app: &App, project: &Project, git_ref: Option<&st
             None => Ok(None),
         };
     };
-    type Memory = HashMap<(i64, String), (String, Arc<BTreeMap<String, Known>>)>;
-    static MEMORY: LazyLock<Mutex<Memory>> = LazyLock::new(Mutex::default);
+    static MEMORY: LazyLock<Mutex<HashMap<(i64, String), Read>>> = LazyLock::new(Mutex::default);
     let key = (project.id, tip.clone());
     let known = {
         let memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
         memory.get(&key).cloned()
     };
-    let (sha, workflows) = match known {
+    let Read {
+        sha,
+        title,
+        author,
+        workflows,
+    } = match known {
         Some(known) => known,
         None => {
             let read = read(app, project, &tip)
@@ -73,23 +90,27 @@ pub(in crate::web) async fn at(app: &App, project: &Project, git_ref: Option<&st
     Ok(Some(At {
         git_ref: name,
         sha,
+        title,
+        author,
         workflows,
     }))
 }
 
 /// A tag that has a text of its own leads to its commit.
-async fn read(
-    app: &App,
-    project: &Project,
-    tip: &str,
-) -> Result<Option<(String, Arc<BTreeMap<String, Known>>)>, GitError> {
+async fn read(app: &App, project: &Project, tip: &str) -> Result<Option<Read>, GitError> {
     let repository = app.repositories.of(project);
     let Some(sha) = repository.commit_of(tip).await? else {
         return Ok(None);
     };
+    let commit = repository.commit(&sha).await?;
     let files = Files::read(&repository, &sha).await?;
     let paths = files.paths().map(|path| (path.clone(), one(&files, path)));
-    Ok(Some((sha, Arc::new(paths.collect()))))
+    Ok(Some(Read {
+        title: commit.title().chars().take(TITLE_CHARS).collect(),
+        author: commit.author_name,
+        workflows: Arc::new(paths.collect()),
+        sha,
+    }))
 }
 
 fn one(files: &Files, path: &str) -> Known {

@@ -11,6 +11,7 @@ use crate::shell::Viewer;
 use crate::words;
 pub use form::{Form, Input, Kind, Start};
 pub use history::{History, Ran};
+pub(crate) use list::table;
 pub use list::{Last, Row, Workflows};
 use maud::{Markup, html};
 

@@ -1,12 +1,15 @@
-use super::super::{Job, Run};
+use super::super::{Facts, Job, Run};
 use crate::shell::Viewer;
 use crate::status::Status;
 
-fn job(id: i64, key: &str, name: &str, needs: &[i64], status: Status) -> Job {
+pub(in crate::page::run) fn job(id: i64, key: &str, name: &str, needs: &[i64], status: Status) -> Job {
     let ran = !matches!(status, Status::Waiting | Status::Queued | Status::Skipped);
     Job {
         id,
         key: key.to_owned(),
+        attempt: 1,
+        created_at: 500,
+        steps: Vec::new(),
         needs: needs.to_vec(),
         name: name.to_owned(),
         status,
@@ -16,7 +19,7 @@ fn job(id: i64, key: &str, name: &str, needs: &[i64], status: Status) -> Job {
     }
 }
 
-fn run(jobs: Vec<Job>) -> Run {
+pub(in crate::page::run) fn run(jobs: Vec<Job>) -> Run {
     Run {
         viewer: Viewer {
             name: "ana".to_owned(),
@@ -46,6 +49,10 @@ fn run(jobs: Vec<Job>) -> Run {
         approvals: Vec::new(),
         problem: None,
         may_write: true,
+        facts: Facts::default(),
+        artifacts: Vec::new(),
+        annotations: Vec::new(),
+        summaries: Vec::new(),
     }
 }
 
