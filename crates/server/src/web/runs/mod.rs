@@ -20,6 +20,7 @@ use pilotage_ui::shell::{Place, ProjectTab, ServerTab, Shell};
 use pilotage_ui::status::Status;
 use query::Query;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 const PAGE: usize = 50;
@@ -247,21 +248,21 @@ pub(super) async fn rows<'a>(
         let Some(project) = project(run.project_id) else {
             continue;
         };
-        if !files.contains_key(&run.workflow_id) {
-            let path = c
-                .workflow(run.workflow_id)
-                .await?
-                .map(|row| row.path)
-                .unwrap_or_default();
-            let file = path.rsplit('/').next().unwrap_or(&path).to_owned();
-            files.insert(run.workflow_id, file);
-        }
+        let workflow = match files.entry(run.workflow_id) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(fresh) => {
+                let row = c.workflow(run.workflow_id).await?;
+                let path = row.map(|row| row.path).unwrap_or_default();
+                let file = path.rsplit('/').next().unwrap_or(&path).to_owned();
+                fresh.insert(file).clone()
+            }
+        };
         rows.push(Row {
             project: project.path(),
             id: run.id,
             status: Status::of_run(&run.status, run.conclusion.as_deref()),
             title: run.title,
-            workflow: files.get(&run.workflow_id).cloned().unwrap_or_default(),
+            workflow,
             event: run.event,
             git_ref: run.r#ref,
             sha: run.sha,
