@@ -60,6 +60,7 @@ pub(super) async fn run(
             }
         }
     };
+    drop(renewal);
     match over {
         None => info!(job, slot, "job {job} is done"),
         Some(Over::Fenced(message)) => {
@@ -67,6 +68,7 @@ pub(super) async fn run(
         }
         Some(Over::Abandoned) => warn!(job, slot, "job {job} was given up: the server was away for a day"),
     }
+    clearing.begin(slot, job).await;
 }
 
 /// Again while the server is away: it may have died after it took our word and before it answered, and then nobody
@@ -151,30 +153,31 @@ async fn work(
         }
     };
     let (result, delivered) = tokio::join!(executed, delivered);
-    let left = workspace.leave();
-    let sent = match (delivered, result) {
+    clearing.left = Some(workspace.leave());
+    match (delivered, result) {
         (Err(over), _) => Err(over),
         (Ok(()), Ok(result)) => send_result(agent, &lease, &result).await,
         (Ok(()), Err(message)) => not_begun(agent, &lease, &message).await,
-    };
-    clearing.begin(left, slot, lease.job).await;
-    sent
+    }
 }
 
 /// What a slot's last job left is removed while the next one is at work.
 #[derive(Debug, Default)]
-pub(super) struct Clearing(Option<JoinHandle<()>>);
+pub(super) struct Clearing {
+    left: Option<Result<Option<Leftover>, WorkspaceError>>,
+    at_work: Option<JoinHandle<()>>,
+}
 
 impl Clearing {
     /// Waits for the one before: a slot's leftovers do not pile up.
-    async fn begin(&mut self, left: Result<Option<Leftover>, WorkspaceError>, slot: u32, job: i64) {
+    async fn begin(&mut self, slot: u32, job: i64) {
         self.end().await;
         let tell = move |error: WorkspaceError| warn!(slot, "after job {job}: {}", describe(&error));
-        match left {
-            Ok(None) => {}
-            Err(error) => tell(error),
-            Ok(Some(left)) => {
-                self.0 = Some(tokio::task::spawn_blocking(move || {
+        match self.left.take() {
+            None | Some(Ok(None)) => {}
+            Some(Err(error)) => tell(error),
+            Some(Ok(Some(left))) => {
+                self.at_work = Some(tokio::task::spawn_blocking(move || {
                     left.remove().unwrap_or_else(tell);
                 }));
             }
@@ -182,7 +185,7 @@ impl Clearing {
     }
 
     pub(super) async fn end(&mut self) {
-        if let Some(before) = self.0.take() {
+        if let Some(before) = self.at_work.take() {
             let _ = before.await;
         }
     }
