@@ -132,6 +132,43 @@ fn links_lead_somewhere() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
+/// A path of a document, from the root or from `crates`.
+fn find(path: &str) -> Option<PathBuf> {
+    let places = [root().join(path), root().join("crates").join(path)];
+    places.into_iter().find(|place| place.exists())
+}
+
+#[test]
+fn files_and_functions_that_the_map_names_exist() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (mut missing, mut functions) = (Vec::new(), 0);
+    for line in text.lines() {
+        let mut file = String::new();
+        for word in line.split('`').skip(1).step_by(2) {
+            let is_path =
+                word.contains('/') && !word.contains([' ', ':', '{', '@']) && !word.starts_with("pilotage/");
+            let is_function = word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if is_path {
+                match find(word) {
+                    Some(path) if path.is_file() => file = std::fs::read_to_string(path).unwrap(),
+                    Some(_) => {}
+                    None => missing.push(format!("{line}: {word}")),
+                }
+            } else if is_function && !file.is_empty() && line.starts_with('|') {
+                functions += 1;
+                if !["(", "<"]
+                    .iter()
+                    .any(|next| file.contains(&format!("fn {word}{next}")))
+                {
+                    missing.push(format!("{line}: {word}"));
+                }
+            }
+        }
+    }
+    assert!(functions > 40, "{functions}");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// What stands in code type and looks like the name of a test, or of a function.
 fn functions_named(text: &str) -> BTreeSet<String> {
     let is_name = |w: &&str| {
