@@ -25,8 +25,9 @@ class Fault(Exception):
 
 
 class World:
-    def __init__(self, binaries, root, example, project):
+    def __init__(self, binaries, root, example, project, listen=LISTEN):
         self.name = project
+        self.listen = listen
         self.root = root
         self.pilotage = os.path.join(os.path.abspath(binaries), "pilotage")
         self.load_client = os.path.join(os.path.abspath(binaries), "load")
@@ -35,7 +36,7 @@ class World:
         self.project = os.path.join(root, project.split("/")[1])
         self.example = os.path.abspath(example)
         self.log = open(os.path.join(root, "serve.log"), "ab")
-        self.url = f"http://{LISTEN}"
+        self.url = f"http://{listen}"
         self.config = None
         self.server = None
         self.token = ""
@@ -51,7 +52,7 @@ class World:
     def start(self):
         config = ["--config", self.config] if self.config else []
         self.server = subprocess.Popen(
-            [self.pilotage, "serve", "--data", self.data, "--listen", LISTEN, *config],
+            [self.pilotage, "serve", "--data", self.data, "--listen", self.listen, *config],
             stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True)
         line = self.server.stdout.readline()
         if not line.startswith("ready "):
