@@ -45,6 +45,8 @@ pub(crate) struct App {
     pub attempts: Attempts,
     /// Where the newest failures of runs are said; those of runs that are over do not change.
     pub failures: Mutex<HashMap<(i64, i64), crate::web::Said>>,
+    /// What deployments that have ended came to.
+    pub pasts: crate::web::Known,
     /// How far the audit log's chain was verified.
     pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.

@@ -105,13 +105,13 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     let url = config.url.clone().unwrap_or_else(|| local_url(address));
     let driver = Arc::new(Driver::new(Arc::clone(&store), Arc::clone(&clock)));
     let (stop, stopping) = watch::channel(false);
-    let repositories = Repositories::new(config.data.join("repositories"));
     let app = Arc::new(App {
         started_at: clock.now(),
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
         attempts: attempts::Attempts::default(),
         failures: std::sync::Mutex::default(),
+        pasts: web::Known::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),
@@ -119,7 +119,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         store,
         driver,
         clock,
-        repositories,
+        repositories: Repositories::new(config.data.join("repositories")),
         keys,
         local: Local::new(&config.data, &config.exe)?,
         live: Live::default(),

@@ -19,12 +19,12 @@ use pilotage_engine::policy::{self, Direction, Request};
 use pilotage_engine::time::Timestamp;
 use pilotage_guard::{Counts as GuardCounts, Evidence, Odds as GuardOdds, Outcome, Test as GuardTest};
 use pilotage_keep::State as KeeperState;
-use pilotage_store::{Deployment as Row, Project, Release as ReleaseRow};
+use pilotage_store::{Deployment as Row, Project, Release as ReleaseRow, ToldRow};
 use pilotage_trust::token::Scope;
 use pilotage_ui::Fragment;
 use pilotage_ui::page::deployment::{
     Approval, Approve, Check, Counts, Deployment, Judged, Moment, Odds, Release, Replica, Seen, Service,
-    Step, Tally, Test, Verdict,
+    Step, Tally, Test, Told, Verdict,
 };
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
@@ -204,6 +204,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
     let release = c.release(row.release_id).await?;
     let release = release.ok_or_else(|| AppError::conflict("its release is not there any more"))?;
     let approvals = approvals_of(&mut c, &row, &release).await?;
+    let told = c.told_of_deployment(row.id, row.run_id, &row.environment).await?;
     let standing = c.standing(project.id, &row.environment).await?;
     let held = c.quarantined(project.id).await?;
     let environment = c.environment(project.id, &row.environment).await?;
@@ -263,8 +264,22 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
         approve,
         replicas,
         checks,
+        told: told.into_iter().map(told_of).collect(),
         state: row.status,
     })
+}
+
+fn told_of(row: ToldRow) -> Told {
+    Told {
+        channel: row.channel,
+        host: row.host,
+        event: row.event,
+        state: row.state,
+        tries: row.tries,
+        next_at: row.next_at,
+        error: row.error,
+        at: row.at,
+    }
 }
 
 fn release_of(row: &Row, release: &ReleaseRow) -> Release {

@@ -1,17 +1,24 @@
 //! The page of one environment, and the forms on it.
 
+mod history;
 mod metrics;
+mod waiting;
 
+pub(crate) use self::history::Known;
+
+use self::history::past_of;
 use self::metrics::{Choice as Shown, metrics_of};
+use self::waiting::waiting_of;
 use super::deployment::{approvals_of, observe, replica_status, revision_of};
 use super::form::Form;
-use super::page::{WebResult, see_other, show};
+use super::page::{WebError, WebResult, see_other, sentence, show};
 use super::viewer::Viewer;
 use crate::app::{App, deployments};
-use crate::driver::deployment::{load, url_of};
+use crate::driver::deployment::url_of;
 use crate::error::{AppError, AppResult};
 use crate::rest;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pilotage_api::deployment::Deploy;
@@ -20,14 +27,16 @@ use pilotage_store::{Deployment as Row, Project, Release};
 use pilotage_trust::token::Scope;
 use pilotage_ui::Fragment;
 use pilotage_ui::page::environment::{
-    Active, Back, Choice, Environment, Lock, Past, PastBack, Replica, Serving, Surprise,
+    Active, Back, Choice, Environment, Filled, Lock, Past, Replica, Serving, Surprise,
 };
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use pilotage_ui::status::Status;
 use std::sync::Arc;
 
 /// Deployments on one page.
-const PAGE: i64 = 15;
+const ROWS: usize = 15;
+/// As the page's fields say it.
+const REASON_CHARS: usize = 5;
 /// Releases that are offered.
 const CHOICES: i64 = 20;
 
@@ -35,6 +44,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/{owner}/{name}/environments/{environment}", get(page))
         .route("/{owner}/{name}/environments/{environment}/deploy", post(deploy))
+        .route(
+            "/{owner}/{name}/environments/{environment}/approval",
+            post(waiting::decide),
+        )
         .route("/{owner}/{name}/environments/{environment}/lock", post(lock))
         .route("/{owner}/{name}/environments/{environment}/unlock", post(unlock))
 }
@@ -61,24 +74,60 @@ async fn page(
     Query(asked): Query<Asked>,
 ) -> WebResult {
     let project = rest::project::find(&app, &viewer.who, &owner, &name, Scope::Read).await?;
-    let before = asked.before.unwrap_or(i64::MAX);
-    let view = view(&app, &viewer, &project, &environment, before, &asked.shown).await?;
+    match asked.before {
+        None => drawn(&app, &viewer, &project, &environment, &asked.shown, None).await,
+        // An older part of the history stands still.
+        Some(before) => {
+            let view = view(&app, &viewer, &project, &environment, before, &asked.shown).await?;
+            Ok(show(&viewer, shell(&project, &environment), &view.main()))
+        }
+    }
+}
+
+fn shell(project: &Project, environment: &str) -> Shell {
     let place = Place::Project {
         owner: project.owner.clone(),
         name: project.name.clone(),
         tab: ProjectTab::Environments,
     };
-    let mut shell = Shell::new(environment.as_str(), place);
-    // An older part of the history stands still.
-    if asked.before.is_none() {
-        shell.topics = vec![format!(
-            "environment:{}/{}{}",
-            project.path(),
-            pilotage_ui::words::segment(&environment),
-            asked.shown.query()
-        )];
+    Shell::new(environment, place)
+}
+
+/// The page as it is now; with a refusal, and what stood in the form that was refused.
+async fn drawn(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    project: &Project,
+    environment: &str,
+    shown: &Shown,
+    refused: Option<(AppError, Filled)>,
+) -> WebResult {
+    let mut status = None;
+    let mut filled = None;
+    if let Some((error, fields)) = refused {
+        // What is not there, or is our own fault, is no matter of the form.
+        if !error.status.is_client_error() || error.status == StatusCode::NOT_FOUND {
+            return Err(WebError::Refused(error));
+        }
+        status = Some((error.status, sentence(&error.detail)));
+        filled = Some(fields);
     }
-    Ok(show(&viewer, shell, &view.main()))
+    let mut view = view(app, viewer, project, environment, i64::MAX, shown).await?;
+    view.filled = filled.unwrap_or_default();
+    let (status, problem) = status.map_or((StatusCode::OK, None), |(status, problem)| {
+        (status, Some(problem))
+    });
+    view.problem = problem;
+    let mut shell = shell(project, environment);
+    let segment = pilotage_ui::words::segment(environment);
+    shell.topics = vec![format!(
+        "environment:{}/{segment}{}",
+        project.path(),
+        shown.query()
+    )];
+    let mut page = show(viewer, shell, &view.main());
+    *page.status_mut() = status;
+    Ok(page)
 }
 
 /// `path` is `owner/name/environment`, the last as a part of a path, with what the reader chose behind it.
@@ -110,15 +159,33 @@ async fn deploy(
     Path((owner, name, environment)): Where,
     Form(form): Form<DeployForm>,
 ) -> WebResult {
+    let project = rest::project::find(&app, &viewer.who, &owner, &name, Scope::Read).await?;
     let asked = Deploy {
         environment: environment.clone(),
-        release: Some(form.release),
+        release: Some(form.release.clone()),
         r#ref: None,
         reason: form.reason.trim().to_owned(),
     };
-    let path = Path((owner.clone(), name.clone()));
-    rest::deployment::deploy(State(app), viewer.who, path, Json(asked)).await?;
-    Ok(see_other(&path_of(&owner, &name, &environment)))
+    let (state, path) = (State(Arc::clone(&app)), Path((owner.clone(), name.clone())));
+    match rest::deployment::deploy(state, viewer.who.clone(), path, Json(asked)).await {
+        Ok(_) => Ok(see_other(&path_of(&owner, &name, &environment))),
+        Err(error) => {
+            let filled = Filled {
+                form: "deploy".to_owned(),
+                release: form.release,
+                reason: form.reason,
+            };
+            drawn(
+                &app,
+                &viewer,
+                &project,
+                &environment,
+                &Shown::default(),
+                Some((error, filled)),
+            )
+            .await
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -133,12 +200,37 @@ async fn lock(
     Path((owner, name, environment)): Where,
     Form(form): Form<LockForm>,
 ) -> WebResult {
-    let body = pilotage_api::rest::Lock {
-        reason: form.reason.trim().to_owned(),
+    let project = rest::project::find(&app, &viewer.who, &owner, &name, Scope::Read).await?;
+    let reason = form.reason.trim().to_owned();
+    let done = if reason.chars().count() < REASON_CHARS {
+        Err(AppError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("the reason has at least {REASON_CHARS} characters"),
+        ))
+    } else {
+        let body = pilotage_api::rest::Lock { reason };
+        let path = Path((owner.clone(), name.clone(), environment.clone()));
+        rest::environment::lock(State(Arc::clone(&app)), viewer.who.clone(), path, Json(body)).await
     };
-    let path = Path((owner.clone(), name.clone(), environment.clone()));
-    rest::environment::lock(State(app), viewer.who, path, Json(body)).await?;
-    Ok(see_other(&path_of(&owner, &name, &environment)))
+    match done {
+        Ok(_) => Ok(see_other(&path_of(&owner, &name, &environment))),
+        Err(error) => {
+            let filled = Filled {
+                form: "lock".to_owned(),
+                reason: form.reason,
+                release: String::new(),
+            };
+            drawn(
+                &app,
+                &viewer,
+                &project,
+                &environment,
+                &Shown::default(),
+                Some((error, filled)),
+            )
+            .await
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -168,7 +260,8 @@ async fn view(
     let row = row.ok_or_else(|| AppError::not_found(format!("environment {}", crate::name::shown(name))))?;
     let standing = c.standing(project.id, name).await?;
     let open = c.open_deployments(project.id, name).await?;
-    let past = c.deployments(project.id, name, before, PAGE + 1).await?;
+    // One more tells whether there are older ones.
+    let past = c.deployments(project.id, name, before, 16).await?;
     let live = c.live_deployments(project.id, name).await?;
     let held = c.quarantined(project.id).await?;
     let releases = c.releases(project.id, CHOICES).await?;
@@ -183,10 +276,10 @@ async fn view(
         Some(release) => metrics_of(app, project, name, release, shown).await?,
         None => None,
     };
-    let more = past.len() > 15;
+    let more = past.len() > ROWS;
     let serves = standing.as_ref().map(|s| (s.deployment_id, s.release_id));
     let mut history = Vec::new();
-    for row in past.into_iter().take(15) {
+    for row in past.into_iter().take(ROWS) {
         history.push(past_of(app, row, serves).await?);
     }
     let serving = match &standing {
@@ -199,6 +292,7 @@ async fn view(
         None => None,
     };
     let replicas = observe(app, project, name).await?;
+    let waiting = waiting_of(app, viewer, project, &row).await?;
     Ok(Environment {
         viewer: viewer.shown(),
         refusal: viewer.refusal(Scope::Deploy, project),
@@ -209,18 +303,23 @@ async fn view(
         serving,
         back: back_of(app, &open, &live).await?,
         active,
-        lock: (!row.locked_by.is_empty()).then_some(Lock {
-            by: row.locked_by,
-            reason: row.lock_reason,
-        }),
+        lock: lock_of(row),
         surprise,
-        waiting: Vec::new(),
+        waiting,
         history,
         more,
         replicas: replicas.iter().map(|state| replica_of(app, state)).collect(),
         metrics,
         choices: choices_of(releases, &held),
         problem: None,
+        filled: Filled::default(),
+    })
+}
+
+fn lock_of(row: pilotage_store::Environment) -> Option<Lock> {
+    (!row.locked_by.is_empty()).then_some(Lock {
+        by: row.locked_by,
+        reason: row.lock_reason,
     })
 }
 
@@ -236,7 +335,7 @@ fn surprise_of(history: &[Past], held: &[pilotage_store::Quarantined]) -> Option
         id: past.id,
         revision: past.revision.clone(),
         status: past.status,
-        by_guard: past.why.contains("(1 in "),
+        by_guard: past.trip.is_some(),
         at: past.ended_at.unwrap_or(past.created_at),
         why: past.why.clone(),
         quarantined: held.iter().any(|held| held.deployment_id == past.id),
@@ -352,73 +451,5 @@ async fn active_of(app: &App, row: Row) -> AppResult<Active> {
         } else {
             String::new()
         },
-    })
-}
-
-async fn past_of(app: &App, row: Row, serves: Option<(i64, i64)>) -> AppResult<Past> {
-    let mut c = app.store.read().await?;
-    let release = c.release(row.release_id).await?;
-    let view = load(&mut c, row.id).await?.map(|machine| machine.view());
-    let rollback = row.kind == "rollback";
-    let proven = view
-        .as_ref()
-        .is_some_and(|view| view.services.iter().all(|service| service.proven));
-    let status = Status::of_deployment(&row.status, proven || rollback);
-    let (kept, approved_by, revision) = match &release {
-        Some(release) => (
-            !c.release_blobs(release.id).await?.is_empty(),
-            approved_by(&mut c, &row, release).await?,
-            revision_of(&row, release),
-        ),
-        None => (false, None, row.revision.clone()),
-    };
-    let old_revision = view
-        .as_ref()
-        .and_then(|view| view.old.as_ref())
-        .map(|old| old.revision.clone())
-        .unwrap_or_default();
-    let verdict = view
-        .as_ref()
-        .and_then(|view| view.services.iter().find_map(|s| s.verdict.clone()));
-    let why = match status {
-        Status::RolledBack | Status::NeedsAttention | Status::Aborted => match verdict {
-            Some(verdict) if status == Status::RolledBack => {
-                format!("Back to {old_revision} by the guard: {verdict}.")
-            }
-            _ => row.reason.clone(),
-        },
-        Status::Live | Status::Unproven if rollback => {
-            format!(
-                "Rolled back to {revision} by {}, by hand: “{}”.",
-                row.actor, row.reason
-            )
-        }
-        _ => String::new(),
-    };
-    let back = match (&release, row.result.as_deref()) {
-        _ if serves.is_some_and(|(id, _)| id == row.id) => PastBack::ServesNow,
-        // The same release serves, by another deployment.
-        _ if serves.is_some_and(|(_, release)| release == row.release_id) => PastBack::Nothing,
-        (Some(release), Some("live")) if kept => PastBack::To(release.digest.clone()),
-        (_, Some("live")) => PastBack::Gone,
-        _ => PastBack::Nothing,
-    };
-    Ok(Past {
-        id: row.id,
-        status,
-        state: match status {
-            Status::Running | Status::Waiting | Status::Queued => row.status.replace('-', " "),
-            status => status.word().to_owned(),
-        },
-        rollback,
-        revision,
-        old_revision,
-        title: release.map(|release| release.title).unwrap_or_default(),
-        actor: row.actor,
-        approved_by,
-        created_at: row.created_at,
-        ended_at: row.ended_at,
-        why,
-        back,
     })
 }

@@ -27,6 +27,7 @@ mod workflow;
 
 pub(crate) use audit::Walked;
 pub(crate) use dashboard::Said;
+pub(crate) use environment::Known;
 
 use crate::app::App;
 use crate::error::AppError;

@@ -4,6 +4,8 @@ mod approval;
 mod made;
 mod more;
 
+pub(super) use approval::decision;
+
 use super::form::Form;
 use super::page::{WebResult, see_other, show};
 use super::viewer::Viewer;

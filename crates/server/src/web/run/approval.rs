@@ -53,7 +53,7 @@ pub(super) async fn waited_for(
 }
 
 /// The answer that the use case would give.
-async fn decision(
+pub(in crate::web) async fn decision(
     app: &App,
     viewer: &Viewer,
     run: &Run,

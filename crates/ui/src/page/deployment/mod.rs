@@ -6,10 +6,11 @@ mod lead;
 mod model;
 mod saw;
 mod timeline;
+mod told;
 
 pub use model::{
     Approval, Approve, Check, Counts, Deployment, Judged, Moment, Odds, Release, Replica, Seen, Service,
-    Step, Tally, Test, Verdict,
+    Step, Tally, Test, Told, Verdict,
 };
 
 use crate::Fragment;
@@ -28,6 +29,7 @@ impl Deployment {
             div class="cols half" {
                 div {
                     (self.timeline())
+                    (self.told())
                     (self.acts())
                 }
                 div {
@@ -47,6 +49,7 @@ impl Deployment {
             Fragment::new("approval", self.approval()),
             Fragment::new("saw", self.saw()),
             Fragment::new("timeline", self.timeline()),
+            Fragment::new("told", self.told()),
             Fragment::new("acts", self.acts()),
             Fragment::new("counted", self.counted()),
             Fragment::new("watched", self.watched()),

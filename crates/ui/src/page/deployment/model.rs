@@ -43,6 +43,25 @@ pub struct Deployment {
     pub approve: Option<Approve>,
     pub replicas: Vec<Replica>,
     pub checks: Vec<Check>,
+    /// Who was told of it, the oldest first.
+    pub told: Vec<Told>,
+}
+
+/// A notification, as far as it came.
+pub struct Told {
+    /// Slack, a webhook, PagerDuty.
+    pub channel: String,
+    /// Where it was sent to last; of an address, no more is shown.
+    pub host: String,
+    /// Of what: `live`, `rolled-back`.
+    pub event: String,
+    /// `pending`, `told` or `given-up`.
+    pub state: String,
+    pub tries: i64,
+    pub next_at: Option<i64>,
+    /// How the last try ended, if it failed.
+    pub error: String,
+    pub at: i64,
 }
 
 pub struct Release {

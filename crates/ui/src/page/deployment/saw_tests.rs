@@ -109,6 +109,7 @@ fn empty() -> Deployment {
         approve: None,
         replicas: Vec::new(),
         checks: Vec::new(),
+        told: Vec::new(),
     }
 }
 

@@ -31,13 +31,13 @@ impl Environment {
             @if self.refusal.is_none() {
                 div class="cols half forms" {
                     @if !self.choices.is_empty() {
-                        details id="deploy" class="fold" {
+                        details id="deploy" class="fold" open[self.filled.form == "deploy"] {
                             summary { "Deploy a release to " (self.environment) }
                             (self.deploy_form())
                         }
                     }
                     @if self.lock.is_none() {
-                        details id="lock-form" class="fold" {
+                        details id="lock-form" class="fold" open[self.filled.form == "lock"] {
                             summary { "Lock " (self.environment) }
                             (self.lock_form())
                         }
@@ -45,6 +45,11 @@ impl Environment {
                 }
             }
         }
+    }
+
+    /// The reason that stood in a form when it was refused.
+    fn filled(&self, form: &str) -> Option<&str> {
+        (self.filled.form == form).then_some(self.filled.reason.as_str())
     }
 
     fn deploy_form(&self) -> Markup {
@@ -56,14 +61,14 @@ impl Environment {
                     span { "Release" }
                     select id="deploy-release" name="release" {
                         @for choice in &self.choices {
-                            option value=(choice.digest) disabled[choice.quarantined] {
+                            option value=(choice.digest) disabled[choice.quarantined] selected[choice.digest == self.filled.release] {
                                 (words::short(&choice.sha)) " " (choice.title) " (" (choice.branch) ")"
                                 @if choice.quarantined { ", quarantined" }
                             }
                         }
                     }
                 }
-                label { span { "Reason" } input id="deploy-reason" name="reason" maxlength="1000"; }
+                label { span { "Reason" } input id="deploy-reason" name="reason" maxlength="1000" value=[self.filled("deploy")]; }
                 button class="btn" type="submit" { "Deploy to " (self.environment) }
             }
         }
@@ -74,7 +79,7 @@ impl Environment {
             p class="m s" { "Deployments wait while it is locked, those of runs too. A rollback is always possible." }
             form class="frm ad" method="post" action={ (self.path()) "/lock" } {
                 (csrf_field(&self.viewer))
-                label { span { "Reason" } input id="lock-reason" name="reason" required minlength="5" maxlength="1000"; }
+                label { span { "Reason" } input id="lock-reason" name="reason" required minlength="5" maxlength="1000" value=[self.filled("lock")]; }
                 button class="btn" type="submit" { "Lock " (self.environment) }
             }
         }

@@ -66,7 +66,7 @@ impl Environment {
             @if !past.why.is_empty() {
                 tr class="why" {
                     td class="hs" {}
-                    td colspan="7" class="full" { (past.why) " " a class="a" href=(path) { @if past.status == Status::RolledBack { "Evidence" } @else { "Timeline" } } }
+                    td colspan="7" class="full" { (past.why) " " (times(past)) a class="a" href=(path) { @if past.status == Status::RolledBack { "Evidence" } @else { "Timeline" } } }
                     td class="hs" {}
                 }
             }
@@ -84,6 +84,27 @@ impl Environment {
                 _ => {}
             }
         }
+    }
+}
+
+/// The rule that was broken, and when it was seen, answered and proven.
+fn times(past: &Past) -> Markup {
+    html! {
+        @if let Some(trip) = &past.trip {
+            "Rule: " (trip.rule) ". Detected and decided " (words::clock_ms(trip.decided_at))
+            @if let Some(us) = trip.returned_us { ", the last request " (milliseconds(us)) " later" }
+            @if let Some(at) = past.verified_at { ", verified " (words::clock_ms(at)) }
+            ". "
+        } @else if let (true, Some(at)) = (past.rollback, past.verified_at) {
+            "Verified " (words::clock(at)) ", " (words::duration(at - past.created_at)) " after it was asked for. "
+        }
+    }
+}
+
+fn milliseconds(us: i64) -> String {
+    match us.max(0) {
+        us @ 0..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        us => words::duration(us / 1_000),
     }
 }
 

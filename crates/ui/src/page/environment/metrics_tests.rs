@@ -1,4 +1,4 @@
-use super::super::model::{Back, Environment};
+use super::super::model::{Back, Environment, Filled};
 use super::*;
 use crate::shell::Viewer;
 
@@ -80,6 +80,7 @@ fn drawn(metrics: Option<Metrics>) -> String {
         metrics,
         choices: Vec::new(),
         problem: None,
+        filled: Filled::default(),
     };
     environment.metrics().into_string().replace("><", ">\n<")
 }

@@ -6,8 +6,8 @@ mod metrics;
 mod model;
 
 pub use model::{
-    Active, Back, Choice, Environment, Lock, Mark, Metrics, Past, PastBack, Point, Replica, Serving,
-    Surprise, Waiting, Window,
+    Active, Back, Choice, Environment, Filled, Lock, Mark, Metrics, Past, PastBack, Point, Replica, Said,
+    Serving, Surprise, Trip, Waiting, Window,
 };
 
 use crate::Fragment;
@@ -138,21 +138,47 @@ impl Environment {
     }
 
     fn waiting_note(&self, waiting: &Waiting) -> Markup {
+        let reason = if self.filled.form == "approval" {
+            self.filled.reason.as_str()
+        } else {
+            ""
+        };
         html! {
             div class="note w1" {
                 (coloured(Icon::Wait, "wait"))
                 p {
                     b { a href={ "/" (self.owner) "/" (self.name) "/runs/" (waiting.run) } { "Run #" (waiting.run) } " " (waiting.why) "." }
-                    " " (waiting.job_name) " of " code { (words::short(&waiting.sha)) }
-                    @if let Some(refusal) = &waiting.refusal { br; span class="m" { (sentence(refusal)) } }
+                    " " (waiting.jobs.join(", ")) " of " code { (words::short(&waiting.sha)) } " “" (waiting.title) "” by " (waiting.actor)
+                    ", for " (words::since(waiting.asked_at, self.now)) "."
+                    @if let Some(until) = waiting.until {
+                        " It goes on by itself in " time data-until=(until) { (words::duration((until - self.now).max(0))) } "."
+                    }
+                    @if waiting.wants_person {
+                        br;
+                        span class="m" {
+                            "May approve: " (waiting.reviewers.join(", "))
+                            @if waiting.needed > 1 { "; " (waiting.needed) " of them must" }
+                            ". What is approved is this commit, and nothing else."
+                        }
+                    }
+                    @for said in &waiting.said {
+                        br; span class="m" {
+                            (said.by) @if said.approved { " approved it " } @else { " rejected it " } (words::ago(said.at, self.now))
+                            @if self.now - said.at >= 5_000 { " ago" }
+                            @if !said.reason.is_empty() { ": “" (said.reason) "”" } "."
+                        }
+                    }
+                    @if let Some(refusal) = &waiting.refusal { br; (sentence(refusal)) }
                 }
                 @if waiting.refusal.is_none() && waiting.wants_person {
-                    form class="acts" method="post" action={ (self.path()) "/approval" } {
+                    form class="acts ap" method="post" action={ (self.path()) "/approval" } {
                         (crate::shell::csrf_field(&self.viewer))
                         input type="hidden" name="run" value=(waiting.run);
                         input type="hidden" name="sha" value=(waiting.sha);
-                        button class="btn sm pri" type="submit" name="verdict" value="approved" { "Approve " (words::short(&waiting.sha)) }
+                        label class="vh" for={ "why-" (waiting.run) } { "Reason, if there is one to give" }
+                        input id={ "why-" (waiting.run) } name="reason" maxlength="1000" placeholder="Reason, if there is one" value=[(!reason.is_empty()).then_some(reason)];
                         button class="btn sm" type="submit" name="verdict" value="rejected" { "Reject" }
+                        button class="btn sm pri" type="submit" name="verdict" value="approved" { "Approve " (words::short(&waiting.sha)) }
                     }
                 }
             }

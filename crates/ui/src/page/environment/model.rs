@@ -30,6 +30,7 @@ pub struct Environment {
     pub choices: Vec<Choice>,
     /// What a form was refused with.
     pub problem: Option<String>,
+    pub filled: Filled,
 }
 
 /// What stands in the environment.
@@ -80,15 +81,44 @@ pub struct Surprise {
     pub quarantined: bool,
 }
 
+/// What waits of one run.
 pub struct Waiting {
     pub run: i64,
-    pub job_name: String,
+    pub title: String,
+    pub actor: String,
+    /// The names of its jobs.
+    pub jobs: Vec<String>,
     pub sha: String,
     pub why: String,
+    pub asked_at: i64,
+    /// When it goes on by itself.
+    pub until: Option<i64>,
+    /// Who may approve, and how many of them must.
+    pub reviewers: Vec<String>,
+    pub needed: u32,
+    /// What was said about this commit.
+    pub said: Vec<Said>,
     /// Whether a person's word is what it waits for.
     pub wants_person: bool,
-    /// Why this viewer may not give it.
+    /// Why this viewer may not give it, in a sentence.
     pub refusal: Option<String>,
+}
+
+pub struct Said {
+    pub by: String,
+    pub approved: bool,
+    pub at: i64,
+    pub reason: String,
+}
+
+/// What stood in the form that was refused.
+#[derive(Default)]
+pub struct Filled {
+    /// `deploy`, `lock` or `approval`; empty for none.
+    pub form: String,
+    pub reason: String,
+    /// By its digest.
+    pub release: String,
 }
 
 /// A deployment of the past, or the one under way.
@@ -105,10 +135,24 @@ pub struct Past {
     pub approved_by: Option<String>,
     pub created_at: i64,
     pub ended_at: Option<i64>,
-    /// How it ended, with rule, measured values and times; empty where there is nothing to say.
+    /// How it ended; empty where there is nothing to say.
     pub why: String,
+    /// Where the guard took it back.
+    pub trip: Option<Trip>,
+    /// When it was verified which digest answers.
+    pub verified_at: Option<i64>,
     /// Where its release can be gone back to, or why not.
     pub back: PastBack,
+}
+
+/// The guard's own rollback.
+#[derive(Clone)]
+pub struct Trip {
+    /// The rule, with the measured value.
+    pub rule: String,
+    pub decided_at: i64,
+    /// From the deciding answer to the last request that was sent to the new revision, in microseconds.
+    pub returned_us: Option<i64>,
 }
 
 pub enum PastBack {
