@@ -480,6 +480,9 @@ pub struct Environment {
     /// Who holds it; empty for nobody.
     pub locked_by: String,
     pub lock_reason: String,
+    /// When the lock goes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<i64>,
     /// What waits for a person.
     pub waiting: Vec<Waiting>,
 }
@@ -497,6 +500,9 @@ pub struct Waiting {
 pub struct Lock {
     #[serde(default)]
     pub reason: String,
+    /// It goes by itself after so many minutes; 0 for one that somebody has to take away.
+    #[serde(default)]
+    pub minutes: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

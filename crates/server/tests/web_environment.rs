@@ -157,6 +157,145 @@ async fn staging_is_ahead_until_it_is_promoted() {
     stage.ended(newest).await;
     let page = ana.get("/o/p/environments").await.text;
     check(&page, &["the same commit"], &["ahead", "Promote"]);
+
+    // What it does and what a way back would do are said on its pages.
+    let page = ana.get("/o/p/environments/production?window=24h").await.text;
+    let has = [
+        "id=\"metrics\"",
+        "environment:o/p/production?window=24h",
+        "aria-current=\"true\">24 h</a>",
+        "Roll back to",
+    ];
+    check(&page, &has, &["NaN"]);
+    let page = ana.get("/o/p/environments/production/rollback").await.text;
+    let has = [
+        "Code of 2 commits",
+        "The &lt;second&gt;",
+        "Secrets and variables",
+        "Data written since",
+    ];
+    check(&page, &has, &["<second>"]);
+}
+
+const GUARDED: &str = "on: push
+jobs:
+  ship:
+    runs-on: linux
+    environment: production
+    steps:
+      - run: \"true\"
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_approved_where_it_would_go() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let rules = json!({"reviewers": ["bo"]});
+    let path = "projects/o/p/environments/production/rules";
+    world.send(Method::PUT, path, rules).await;
+    let _runner = world.runner("r", &["linux"]).await;
+    checkout.write(".github/workflows/ci.yml", GUARDED);
+    let sha = checkout.commit("Ship <it>");
+    checkout.push(&["main"]);
+    world
+        .until("runs/1", |run| run["jobs"][0]["status"] == "waiting")
+        .await;
+
+    let path = "/o/p/environments/production";
+    let kim = Reader::new(&world, &world.token("kim", "person", &["read", "deploy"]).await).await;
+    let has = [
+        "waits for the approval of bo",
+        "May approve: bo",
+        "Kim is not a reviewer",
+        "Ship &lt;it&gt;",
+    ];
+    check(&kim.get(path).await.text, &has, &["value=\"approved\"", "<it>"]);
+    let said = |sha: &str| {
+        let fields = [
+            ("run", "1"),
+            ("sha", sha),
+            ("verdict", "approved"),
+            ("reason", "I have <looked>"),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let post = async |reader: &Reader, sha: &str| {
+        let fields = said(sha);
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        reader.post(&format!("{path}/approval"), &fields).await
+    };
+    assert_eq!(post(&kim, &sha).await.status, 403);
+
+    let bo = Reader::new(&world, &world.token("bo", "person", &["read", "deploy"]).await).await;
+    check(&bo.get(path).await.text, &["value=\"approved\"", &sha], &[]);
+    // Another commit than the one that was looked at: refused there, with what was written.
+    let other = post(&bo, &"0".repeat(40)).await;
+    assert_eq!(other.status, 409, "{}", other.text);
+    check(
+        &other.text,
+        &["not of the one that was looked at", "I have &lt;looked&gt;"],
+        &["<looked>"],
+    );
+    let done = post(&bo, &sha).await;
+    assert_eq!(
+        (done.status, done.location.as_str()),
+        (303, path),
+        "{}",
+        done.text
+    );
+    check(&bo.get(path).await.text, &[], &["waits for the approval"]);
+    // A run of another project is none of this one.
+    let body = json!({"owner": "o", "name": "other"});
+    world.send(Method::POST, "projects", body).await;
+    let elsewhere = [("run", "1"), ("sha", sha.as_str()), ("verdict", "approved")];
+    let answer = bo
+        .post("/o/other/environments/production/approval", &elsewhere)
+        .await;
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_goes_when_its_time_is_over() {
+    let world = World::new().await;
+    let _checkout = world.project().await;
+    let ana = Reader::new(&world, &world.admin).await;
+    let path = "/o/p/environments/production";
+    let first = ana.post(&format!("{path}/lock"), &[("reason", "a sale")]).await;
+    assert_eq!(first.status, 303, "{}", first.text);
+    ana.post(&format!("{path}/unlock"), &[]).await;
+    // What is refused stands where it was written.
+    let refused = ana
+        .post(&format!("{path}/lock"), &[("reason", "<no>"), ("minutes", "60")])
+        .await;
+    assert_eq!(refused.status, 422);
+    check(
+        &refused.text,
+        &["at least 5 characters", "value=\"&lt;no&gt;\""],
+        &["<no>", "Locked by"],
+    );
+
+    ana.post(
+        &format!("{path}/lock"),
+        &[("reason", "a sale"), ("minutes", "60")],
+    )
+    .await;
+    check(
+        &ana.get(path).await.text,
+        &["Locked by", "Deployments wait until <time"],
+        &[],
+    );
+    world.clock.advance(61 * 60_000);
+    // Any change wakes the timer, as the time itself would.
+    ana.post("/o/p/environments/other/lock", &[("reason", "something else")])
+        .await;
+    let environment = "projects/o/p/environments/production";
+    world.until(environment, |row| row["locked_by"] == "").await;
+    check(&ana.get(path).await.text, &[], &["Locked by"]);
+    let audit = world.get("audit?limit=10").await;
+    assert!(audit.to_string().contains("its time is over"), "{audit:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,8 @@ record! {
         /// Empty while nobody holds it.
         pub locked_by: String,
         pub lock_reason: String,
+        /// When it goes by itself.
+        pub locked_until: Option<i64>,
         pub created_at: i64,
     }
 }
@@ -193,19 +195,34 @@ impl Connection {
         name: &str,
         by: &str,
         reason: &str,
-        now: i64,
+        until: Option<i64>,
     ) -> Result<()> {
-        self.touch_environment(project, name, now).await?;
         sqlx::query(
-            "UPDATE environments SET locked_by = $3, lock_reason = $4 WHERE project_id = $1 AND name = $2",
+            "UPDATE environments SET locked_by = $3, lock_reason = $4, locked_until = $5
+             WHERE project_id = $1 AND name = $2",
         )
         .bind(project)
         .bind(name)
         .bind(by)
         .bind(reason)
+        .bind(until)
         .execute(&mut self.inner)
         .await?;
         Ok(())
+    }
+
+    /// Environments whose locks are over their time.
+    pub async fn ended_locks(&mut self, now: i64) -> Result<Vec<Environment>> {
+        let rows =
+            sqlx::query_as("SELECT * FROM environments WHERE locked_until <= $1 ORDER BY locked_until");
+        Ok(rows.bind(now).fetch_all(&mut self.inner).await?)
+    }
+
+    /// When the next lock goes by itself.
+    pub async fn next_unlock(&mut self) -> Result<Option<i64>> {
+        let row =
+            sqlx::query_scalar("SELECT MIN(locked_until) FROM environments WHERE locked_until IS NOT NULL");
+        Ok(row.fetch_one(&mut self.inner).await?)
     }
 
     /// The id given is not looked at.

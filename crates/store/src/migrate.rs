@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_notifications.sql"),
     include_str!("migrations/0005_indexes.sql"),
     include_str!("migrations/0006_metrics.sql"),
+    include_str!("migrations/0007_lock_until.sql"),
 ];
 
 /// The newest schema that this program knows.

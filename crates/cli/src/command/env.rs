@@ -106,7 +106,7 @@ impl Env {
                 result(&view(&after, &[], &page));
             }
             EnvCommand::Lock { environment, reason } => {
-                session.wait(client.lock(&project, &environment, &Lock { reason }))?;
+                session.wait(client.lock(&project, &environment, &Lock { reason, minutes: 0 }))?;
             }
             EnvCommand::Unlock { environment } => session.wait(client.unlock(&project, &environment))?,
         }

@@ -103,6 +103,26 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// A lock's time is over: what waited for it goes on.
+    pub async fn end_lock(&mut self, locked: &Environment) -> Result<()> {
+        let (project, name) = (locked.project_id, locked.name.as_str());
+        self.c.set_lock(project, name, "", "", None).await?;
+        if let Some(project) = self.c.project_by_id(project).await? {
+            let subject = format!("{}/{name}", project.path());
+            let detail = serde_json::json!({"why": "its time is over", "locked_by": locked.locked_by});
+            self.c
+                .add_audit(
+                    self.now,
+                    "pilotage",
+                    "environment.unlock",
+                    &subject,
+                    &detail.to_string(),
+                )
+                .await?;
+        }
+        self.decide_waits(project, name).await
+    }
+
     /// Asks again for every job and every deployment that waits for an environment.
     pub async fn decide_waits(&mut self, project: i64, environment: &str) -> Result<()> {
         for wait in self.c.waits(project, environment).await? {

@@ -46,7 +46,8 @@ impl Driver {
     async fn first_deadline(&self) -> Result<Option<i64>> {
         let mut c = self.store.read().await?;
         let (deadline, wait) = (c.next_deadline().await?, c.next_wait().await?);
-        Ok(deadline.into_iter().chain(wait).min())
+        let unlock = c.next_unlock().await?;
+        Ok(deadline.into_iter().chain(wait).chain(unlock).min())
     }
 }
 
@@ -73,6 +74,9 @@ impl Turn<'_> {
         }
         for wait in self.c.due_waits(self.now).await? {
             self.decide_wait(wait.job_id).await?;
+        }
+        for locked in self.c.ended_locks(self.now).await? {
+            self.end_lock(&locked).await?;
         }
         Ok(())
     }

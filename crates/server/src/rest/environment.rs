@@ -16,6 +16,7 @@ use pilotage_workflow::glob::Patterns;
 use std::sync::Arc;
 
 const LIST_MAX: usize = 100;
+const LOCK_MINUTES_MAX: u32 = 366 * 24 * 60;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -51,6 +52,7 @@ async fn json(app: &App, project: &Project, row: Environment) -> AppResult<rest:
         rules_by: row.rules_by,
         locked_by: row.locked_by,
         lock_reason: row.lock_reason,
+        locked_until: row.locked_until,
         waiting,
     })
 }
@@ -140,16 +142,18 @@ pub(crate) async fn lock(
     Json(body): Json<rest::Lock>,
 ) -> AppResult<StatusCode> {
     let project = find(&app, &who, &owner, &name, Scope::Deploy).await?;
-    let by = who.name.clone();
-    set_lock(
-        &app,
-        &who,
-        &project,
-        &environment,
-        by,
-        body.reason.chars().take(1000).collect(),
-    )
-    .await
+    if body.minutes > LOCK_MINUTES_MAX {
+        return Err(AppError::bad_request(
+            "a lock that goes by itself does so within a year",
+        ));
+    }
+    let until = (body.minutes > 0).then(|| app.now() + i64::from(body.minutes) * 60_000);
+    let held = Held {
+        by: who.name.clone(),
+        reason: body.reason.chars().take(1000).collect(),
+        until,
+    };
+    set_lock(&app, &who, &project, &environment, held).await
 }
 
 pub(crate) async fn unlock(
@@ -158,7 +162,15 @@ pub(crate) async fn unlock(
     Path((owner, name, environment)): Path<(String, String, String)>,
 ) -> AppResult<StatusCode> {
     let project = find(&app, &who, &owner, &name, Scope::Deploy).await?;
-    set_lock(&app, &who, &project, &environment, String::new(), String::new()).await
+    set_lock(&app, &who, &project, &environment, Held::default()).await
+}
+
+/// Who holds an environment, why and how long; nobody, with an empty name.
+#[derive(Default)]
+struct Held {
+    by: String,
+    reason: String,
+    until: Option<i64>,
 }
 
 async fn set_lock(
@@ -166,21 +178,21 @@ async fn set_lock(
     who: &Principal,
     project: &Project,
     name: &str,
-    by: String,
-    reason: String,
+    Held { by, reason, until }: Held,
 ) -> AppResult<StatusCode> {
     let (environment, actor, id, path) = (parse(name)?, who.actor(), project.id, project.path());
     app.driver
         .turn(move |mut turn| {
             Box::pin(async move {
                 let name = environment.as_str();
-                turn.c.set_lock(id, name, &by, &reason, turn.now).await?;
+                turn.c.touch_environment(id, name, turn.now).await?;
+                turn.c.set_lock(id, name, &by, &reason, until).await?;
                 let action = if by.is_empty() {
                     "environment.unlock"
                 } else {
                     "environment.lock"
                 };
-                let detail = serde_json::json!({"reason": reason}).to_string();
+                let detail = serde_json::json!({"reason": reason, "until": until}).to_string();
                 turn.c
                     .add_audit(turn.now, &actor, action, &format!("{path}/{name}"), &detail)
                     .await?;

@@ -192,6 +192,8 @@ async fn deploy(
 struct LockForm {
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    minutes: u32,
 }
 
 async fn lock(
@@ -208,7 +210,10 @@ async fn lock(
             format!("the reason has at least {REASON_CHARS} characters"),
         ))
     } else {
-        let body = pilotage_api::rest::Lock { reason };
+        let body = pilotage_api::rest::Lock {
+            reason,
+            minutes: form.minutes,
+        };
         let path = Path((owner.clone(), name.clone(), environment.clone()));
         rest::environment::lock(State(Arc::clone(&app)), viewer.who.clone(), path, Json(body)).await
     };
@@ -320,6 +325,7 @@ fn lock_of(row: pilotage_store::Environment) -> Option<Lock> {
     (!row.locked_by.is_empty()).then_some(Lock {
         by: row.locked_by,
         reason: row.lock_reason,
+        until: row.locked_until,
     })
 }
 

@@ -1,10 +1,15 @@
 //! The form of the way back, and what it does.
 
+mod changes;
+
+use self::changes::Changes;
+
 use super::environment::Where;
 use super::form::Form;
 use super::page::{WebResult, see_other, sentence, show};
 use super::viewer::Viewer;
 use crate::app::{App, deployments};
+use crate::driver::deployment::plan_of;
 use crate::error::{AppError, AppResult};
 use crate::rest;
 use axum::extract::{Path, Query, State};
@@ -98,6 +103,7 @@ async fn roll_back(
                 let path = Path((owner.clone(), name.clone(), environment.clone()));
                 let body = pilotage_api::rest::Lock {
                     reason: format!("rolled back: {reason}"),
+                    minutes: 0,
                 };
                 rest::environment::lock(State(app), viewer.who, path, Json(body)).await?;
             }
@@ -127,15 +133,58 @@ struct Way {
     kept: bool,
     others: Vec<Release>,
     live: Vec<Deployment>,
+    /// What the two releases say of this environment.
+    changes: Changes,
 }
 
 impl Way {
+    /// What a rollback brings back, beside the commits.
+    fn back(&self) -> Vec<String> {
+        let mut back = Vec::new();
+        if !self.changes.settings.is_empty() {
+            back.push(format!(
+                "Settings of pilotage.yml: {}",
+                self.changes.settings.join(", ")
+            ));
+        }
+        for migration in self
+            .changes
+            .migrations
+            .iter()
+            .filter(|migration| migration.reversible)
+        {
+            back.push(format!(
+                "{}: the release before can live with what it did",
+                migration.named()
+            ));
+        }
+        back
+    }
+
     /// What a rollback does not touch.
     fn stays(&self) -> Vec<String> {
-        vec![
-            "Secrets and variables: they stay as they are now".to_owned(),
-            format!("Data written since {}", words::full(self.serves_since)),
-        ]
+        let mut stays = Vec::new();
+        for migration in self
+            .changes
+            .migrations
+            .iter()
+            .filter(|migration| !migration.reversible)
+        {
+            stays.push(format!(
+                "{}: what it did stays, and pilotage.yml does not call it reversible",
+                migration.named()
+            ));
+        }
+        if self.changes.secrets.is_empty() {
+            stays.push("Secrets and variables: they stay as they are now".to_owned());
+        } else {
+            stays.push(format!(
+                "Secrets and variables stay as they are now: {}",
+                self.changes.secrets.join(", ")
+            ));
+        }
+        stays.push(format!("Data written since {}", words::full(self.serves_since)));
+        stays
     }
 
     /// What the form names.
@@ -189,7 +238,15 @@ async fn way(app: &App, project: &Project, environment: &str, to: &str) -> AppRe
         Some(release) => under_way.is_some() || !c.release_blobs(release.id).await?.is_empty(),
         None => false,
     };
+    let changes = match &target {
+        Some(target) => Changes::between(
+            plan_of(&from, environment)?.as_ref(),
+            plan_of(target, environment)?.as_ref(),
+        ),
+        None => Changes::default(),
+    };
     Ok(Way {
+        changes,
         locked: !row.locked_by.is_empty(),
         serves_since: standing.at,
         under_way: under_way.map(|row| row.id),
@@ -249,13 +306,13 @@ async fn view(
         under_way: way.under_way,
         target: way.named(),
         others: way.others.iter().map(side).collect(),
-        back: vec![
-            format!(
-                "Code of {}",
-                words::counted(commit_count as u64, "commit", "commits")
-            ),
-            "Settings of pilotage.yml".to_owned(),
-        ],
+        back: [format!(
+            "Code of {}",
+            words::counted(commit_count as u64, "commit", "commits")
+        )]
+        .into_iter()
+        .chain(way.back())
+        .collect(),
         stays: way.stays(),
         commit_count,
         commits: commits

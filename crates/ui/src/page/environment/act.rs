@@ -5,6 +5,16 @@ use crate::shell::csrf_field;
 use crate::words;
 use maud::{Markup, html};
 
+/// How long a lock may be meant to last, in minutes.
+const LOCKS: [(u32, &str); 6] = [
+    (0, "until somebody unlocks it"),
+    (60, "1 hour"),
+    (4 * 60, "4 hours"),
+    (24 * 60, "1 day"),
+    (3 * 24 * 60, "3 days"),
+    (7 * 24 * 60, "7 days"),
+];
+
 impl Environment {
     pub(super) fn buttons(&self) -> Markup {
         html! {
@@ -80,6 +90,12 @@ impl Environment {
             form class="frm ad" method="post" action={ (self.path()) "/lock" } {
                 (csrf_field(&self.viewer))
                 label { span { "Reason" } input id="lock-reason" name="reason" required minlength="5" maxlength="1000" value=[self.filled("lock")]; }
+                label {
+                    span { "For" }
+                    select id="lock-minutes" name="minutes" {
+                        @for (minutes, word) in LOCKS { option value=(minutes) { (word) } }
+                    }
+                }
                 button class="btn" type="submit" { "Lock " (self.environment) }
             }
         }

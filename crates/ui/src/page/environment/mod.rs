@@ -104,7 +104,16 @@ impl Environment {
                         (coloured(Icon::Lock, "q"))
                         p {
                             b { "Locked by " (lock.by) "." } " " (lock.reason) " "
-                            span class="m" { "Deployments wait until somebody unlocks it; a rollback is always possible." }
+                            span class="m" {
+                                @match lock.until {
+                                    Some(until) => {
+                                        "Deployments wait until " (words::date(until)) ", for "
+                                        time data-until=(until) { (words::duration((until - self.now).max(0))) }
+                                        ", or until somebody unlocks it; a rollback is always possible."
+                                    }
+                                    None => "Deployments wait until somebody unlocks it; a rollback is always possible.",
+                                }
+                            }
                         }
                         @if self.refusal.is_none() {
                             form class="acts" method="post" action={ (self.path()) "/unlock" } {

@@ -68,6 +68,8 @@ pub enum Back {
 pub struct Lock {
     pub by: String,
     pub reason: String,
+    /// When it goes by itself.
+    pub until: Option<i64>,
 }
 
 /// The last deployment that did not end as it was meant to, if it is recent.
