@@ -100,8 +100,12 @@ impl Env {
                 }
             }
             EnvCommand::Set(set) => {
-                let before = session.wait(client.environment(&project, &set.environment))?;
-                let rules = set.rules(before.rules)?;
+                // Rules may be there before anything was deployed: that is when they matter most.
+                let all = session.wait(client.environments(&project))?;
+                let before = all
+                    .into_iter()
+                    .find(|e| e.name.eq_ignore_ascii_case(&set.environment));
+                let rules = set.rules(before.map(|e| e.rules).unwrap_or_default())?;
                 let after = session.wait(client.set_rules(&project, &set.environment, &rules))?;
                 result(&view(&after, &[], &page));
             }

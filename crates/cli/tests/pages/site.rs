@@ -152,8 +152,8 @@ fn evil(world: &World) -> Project {
     };
     set(&["secret", "set", "KEY", "-e", HOSTILE], "s3cret-never-shown");
     set(&["variable", "set", "LEVEL"], HOSTILE);
-    set(&["env", "lock", "safe", "--reason", HOSTILE], "");
     set(&["env", "set", "safe", "--reviewers", HOSTILE], "");
+    set(&["env", "lock", "safe", "--reason", HOSTILE], "");
     client(world, "", &["token", "create", HOSTILE, "--scope", "read"]);
     evil
 }
