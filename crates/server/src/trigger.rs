@@ -86,17 +86,24 @@ pub(crate) fn notice(workflow: &Workflow, path: &str) -> Option<Notice> {
     })
 }
 
+/// A filter that takes every name says nothing.
+fn takes_all(filter: &Filter) -> bool {
+    matches!(filter, Filter::Only(texts) if matches!(texts.as_slice(), [only] if only.value == "**"))
+}
+
 fn push(trigger: &Trigger) -> String {
     let (branches, tags) = (&trigger.branches, &trigger.tags);
     let is_none = |filter: &Filter| matches!(filter, Filter::None);
     let mut words = match (is_none(branches), is_none(tags)) {
         (true, true) => "a push".to_owned(),
+        (false, true) if takes_all(branches) => "a push to any branch".to_owned(),
         (false, true) => format!("a push{}", names(" to ", branches)),
         (true, false) => format!("a pushed tag{}", names(": ", tags)),
         (false, false) => format!("a push{}, or a tag{}", names(" to ", branches), names(": ", tags)),
     };
     match &trigger.paths {
         Filter::None => {}
+        all if takes_all(all) => {}
         Filter::Only(paths) => words.push_str(&format!(" that changes {}", listed(paths, " or "))),
         Filter::Ignore(paths) => {
             words.push_str(&format!(" that changes more than {}", listed(paths, " and ")));
@@ -146,6 +153,10 @@ mod tests {
     #[test]
     fn triggers_are_said() {
         check("push", "a push");
+        check(
+            "{push: {branches: ['**'], paths: ['**']}}",
+            "a push to any branch",
+        );
         check(
             "{push: {branches: [main, 'release/**'], paths: ['src/**']}, workflow_dispatch: {}}",
             "a push to main or release/** that changes src/**\nby hand",

@@ -26,6 +26,11 @@ fn every_name_is_seen_as_it_is() {
     for (path, shown) in [
         ("/runs", vec![of("title"), branch.clone()]),
         ("/evil/names", vec![of("title"), branch.clone()]),
+        ("/evil/names/workflows", vec![of("workflow")]),
+        (
+            "/evil/names/workflows/evil.yml",
+            vec![of("workflow"), of("title")],
+        ),
         (
             run.as_str(),
             vec![of("title"), branch, of("job"), of("message"), of("fails")],

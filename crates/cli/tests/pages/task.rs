@@ -124,6 +124,50 @@ fn a_failed_run_says_why_and_is_run_again() {
     assert!(page.console().is_empty());
 }
 
+/// By the form, from the list of workflows; what is refused stands on the form.
+#[test]
+fn a_run_is_started_by_the_form() {
+    let page = site().admin();
+    page.goto(&site().at("/shop/web"));
+    page.follow("Workflows");
+    page.follow("a[href='/shop/web/workflows/slow.yml']");
+    page.fill("[name='input.lines']", "3");
+    page.follow("Run on main");
+    assert!(page.path().starts_with("/shop/web/runs/"), "{}", page.path());
+    assert!(page.text("main").contains("workflow_dispatch"));
+    page.wait_for_text("#run-head", "Rerun all jobs");
+    page.wait_for_text("#run-timing", "first");
+
+    page.javascript(false);
+    page.goto(&site().at("/shop/web/workflows/slow.yml"));
+    page.fill("[name='input.lines']", "2");
+    page.follow("Run on main");
+    assert!(page.path().starts_with("/shop/web/runs/"), "{}", page.path());
+    assert!(page.console().is_empty());
+}
+
+/// The filter stays in the address, and the list follows what happens.
+#[test]
+fn a_list_of_runs_is_filtered_and_lives() {
+    let page = site().admin();
+    page.goto(&site().at("/shop/web/runs"));
+    page.fill("#q", "branch:red status:failed");
+    page.follow("Filter");
+    assert_eq!(page.path(), "/shop/web/runs?q=branch%3Ared+status%3Afailed");
+    assert!(
+        page.text("#runs").contains("Round prices up"),
+        "{}",
+        page.text("main")
+    );
+    page.goto(&site().at("/shop/web/runs?q=workflow:slow.yml"));
+    page.eval::<bool>("globalThis.same = true");
+    let run = started("slow.yml", &["lines=1"]);
+    let id = run.rsplit('/').next().unwrap_or_default();
+    page.wait_for_text("#runs", &format!("#{id}"));
+    assert!(page.eval::<bool>("globalThis.same"), "it was not loaded again");
+    assert!(page.console().is_empty());
+}
+
 #[test]
 fn a_run_changes_under_the_eyes_and_is_cancelled_in_two_clicks() {
     let page = site().admin();
@@ -170,6 +214,8 @@ fn all_can_be_read_without_scripts() {
         ("/", "Projects"),
         ("/runs", "Round prices up"),
         ("/shop/web", "Round prices up"),
+        ("/shop/web/workflows", "slow.yml"),
+        ("/shop/web/workflows/ci.yml", "does not start by hand"),
         (&run, "expected 200, got 201"),
         ("/shop/web/environments/staging", "History"),
         ("/shop/web/deployments/1", "live"),

@@ -105,10 +105,10 @@ impl Runs {
                     } @else { p class="m" { @if self.older.is_some() { "None of the runs that were looked at fits." } @else { "No run fits." } } }
                 }
                 (rows(&self.rows, self.now))
-                p class="more1 acts" {
+                @if self.begins_later || self.older.is_some() { p class="more1 acts" {
                     @if self.begins_later { a class="a" href=(self.address(&self.query, None)) { "Newest runs" } }
                     @if let Some(before) = self.older { a class="a" href=(self.address(&self.query, Some(before))) { "Older runs" } }
-                }
+                } }
             }
         }
     }
@@ -117,7 +117,7 @@ impl Runs {
 /// On this page, and on the project's.
 pub(crate) fn rows(rows: &[Row], now: i64) -> Markup {
     html! {
-        ol class="rows" {
+        ol class="rows runs" {
             @for row in rows {
                 li {
                     (row.status.icon())

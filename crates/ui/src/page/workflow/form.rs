@@ -47,7 +47,7 @@ pub struct Input {
 impl Start {
     pub(super) fn markup(&self, workflow: &Workflow) -> Markup {
         html! {
-            section id="wf-start" aria-labelledby="wf-start-h" class="first" {
+            section id="wf-start" aria-labelledby="wf-start-h" class="sec1" {
                 div class="head" { h2 id="wf-start-h" { "Run workflow" } }
                 @match self {
                     Start::Refused(why) => { p class="m s" { (quoted(why)) } }
@@ -93,7 +93,7 @@ impl Input {
                     // What is not ticked is not sent; the last one counts.
                     input type="hidden" name=(name) value="false";
                     input type="checkbox" name=(name) value="true" checked[self.value == "true"];
-                    div { (self.name) @if !self.description.is_empty() { p class="m s" { (self.description) } } }
+                    span { b { (self.name) } @if !self.description.is_empty() { " " (self.description) } }
                 }
             } @else {
                 label {

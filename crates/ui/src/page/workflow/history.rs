@@ -48,7 +48,7 @@ impl History {
 
     pub(super) fn markup(&self) -> Markup {
         html! {
-            section id="wf-history" class="first" aria-labelledby="wf-runs" {
+            section id="wf-history" class="sec1" aria-labelledby="wf-runs" {
                 div class="head" {
                     h2 id="wf-runs" { "Runs" }
                     span class="m" { (words::count(self.total)) }

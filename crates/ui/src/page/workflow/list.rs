@@ -97,8 +97,8 @@ impl Row {
                         None => { span class="m" { "never ran" } }
                     }
                 }
-                td class="full" { (bars(project, &self.bars)) }
-                td class="r" { (self.file_state(&href)) }
+                td class="full" { @if !self.bars.is_empty() { (bars(project, &self.bars)) } }
+                td class="r full" data-l="file" { (self.file_state(&href)) }
             }
             @for reason in self.reasons() { tr class="why" { td colspan="5" class="full" { (reason) } } }
         }
