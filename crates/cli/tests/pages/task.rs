@@ -151,7 +151,7 @@ fn a_run_is_started_by_the_form() {
 fn a_list_of_runs_is_filtered_and_lives() {
     let page = site().admin();
     page.goto(&site().at("/shop/web/runs"));
-    page.fill("#q", "branch:red status:failed");
+    page.fill("#runs-q", "branch:red status:failed");
     page.follow("Filter");
     assert_eq!(page.path(), "/shop/web/runs?q=branch%3Ared+status%3Afailed");
     assert!(

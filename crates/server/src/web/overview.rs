@@ -60,6 +60,7 @@ async fn view(app: &App, project: &Project) -> AppResult<Overview> {
     };
     let mut c = app.store.read().await?;
     let newest = c.runs(&of_project).await?;
+    let pushed = !c.refs(project.id).await?.is_empty();
     let mut status = None;
     if let Some(at) = &at {
         let of_tip = RunFilter {
@@ -100,6 +101,7 @@ async fn view(app: &App, project: &Project) -> AppResult<Overview> {
         now: app.now(),
         branch: project.default_branch.clone(),
         git_url: app.git_url(project),
+        pushed,
         tip: at.map(|at| Tip {
             title: at.title.clone(),
             author: at.author.clone(),

@@ -13,7 +13,9 @@ pub struct Overview {
     pub now: i64,
     pub branch: String,
     pub git_url: String,
-    /// The newest commit of the default branch; none before the first push.
+    /// Any branch or tag was pushed.
+    pub pushed: bool,
+    /// The newest commit of the default branch; none where that was not pushed yet.
     pub tip: Option<Tip>,
     /// Of the runs of that commit: the worst; none where there is none.
     pub status: Option<Status>,
@@ -50,21 +52,18 @@ impl Overview {
     fn body(&self) -> Markup {
         html! {
             div id="overview" {
-                @match &self.tip {
-                    None => { (self.begin()) }
-                    Some(tip) => {
-                        (self.head(tip))
-                        div class="cols" {
-                            div { (self.workflows()) (self.last()) }
-                            aside { (self.environments()) (self.push()) }
-                        }
+                @if self.pushed {
+                    (self.head())
+                    div class="cols" {
+                        div { (self.workflows()) (self.last()) }
+                        aside { (self.environments()) (self.push()) }
                     }
-                }
+                } @else { (self.begin()) }
             }
         }
     }
 
-    fn head(&self, tip: &Tip) -> Markup {
+    fn head(&self) -> Markup {
         html! {
             div class="title" { div {
                 h1 { @if let Some(status) = self.status { (status.icon()) } span { (self.project) } }
@@ -73,8 +72,13 @@ impl Overview {
                         Some(status) => { span { b { (self.branch) } " " span class=(status.class()) { (status.word()) } } }
                         None => { span { b { (self.branch) } " has no run" } }
                     }
-                    span class="t1" { code { (words::short(&tip.sha)) } " " (tip.title) }
-                    span { "by " b { (tip.author) } }
+                    @match &self.tip {
+                        Some(tip) => {
+                            span class="t1" { code { (words::short(&tip.sha)) } " " (tip.title) }
+                            span { "by " b { (tip.author) } }
+                        }
+                        None => { span { "It was not pushed yet; other branches were." } }
+                    }
                 }
             } }
         }
@@ -171,6 +175,7 @@ mod tests {
             now: 60_000,
             branch: "main".to_owned(),
             git_url: "http://x/o/p.git".to_owned(),
+            pushed: false,
             tip: None,
             status: None,
             workflows: Vec::new(),
@@ -185,6 +190,12 @@ mod tests {
         assert!(
             empty.contains("Push o/p to begin") && empty.contains("git push pilotage main"),
             "{empty}"
+        );
+        overview.pushed = true;
+        let other = overview.main().into_string();
+        assert!(
+            other.contains("other branches were") && !other.contains("to begin"),
+            "{other}"
         );
         overview.tip = Some(Tip {
             sha: "b83d0e2aaaa".to_owned(),

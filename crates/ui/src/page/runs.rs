@@ -70,7 +70,7 @@ impl Runs {
                     }
                 }
                 form class="end acts" role="search" method="get" action=(self.path) {
-                    input class="flt" type="search" name="q" id="q" value=(self.query) maxlength="200" aria-label="Filter runs"
+                    input class="flt" type="search" name="q" id="runs-q" value=(self.query) maxlength="200" aria-label="Filter runs"
                         placeholder="branch:main status:failed" autocomplete="off" spellcheck="false";
                     button class="btn" type="submit" { "Filter" }
                 }
