@@ -72,6 +72,18 @@
   const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
   const ground = (element) => {
     const layers = [];
+    // In a drawing, what was drawn before at its place is its ground.
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+    for (const rect of [...(element.closest("svg")?.querySelectorAll("rect") ?? [])].reverse()) {
+      const box = rect.getBoundingClientRect();
+      const below = rect.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING;
+      if (!below || x < box.left || x > box.right || y < box.top || y > box.bottom) continue;
+      const { fill, fillOpacity, opacity } = getComputedStyle(rect);
+      if (fill === "none") continue;
+      const [r, g, b, a] = parts(fill);
+      layers.push([r, g, b, a * fillOpacity * opacity]);
+    }
     for (let e = element; e; e = e.parentElement) {
       const layer = parts(getComputedStyle(e).backgroundColor);
       if (layer[3] > 0) layers.push(layer);

@@ -203,7 +203,9 @@ impl<'a> Saw<'a> {
             }
             (left("0", base)) (left("50", f64::midpoint(top, base))) (left("100 %", top))
             line class="ax" x1="0" x2="100%" y1=(number(base)) y2=(number(base)) {}
-            @if let Some(old) = &self.deployment.old { text class="tx hs" x="0" y="48" dx="8" { "old " (old) } }
+            // Where the new one had everything from the beginning, there is no place of the old one to name.
+            @let begins_low = steps.first().is_some_and(|(_, _, share)| *share <= 5_000);
+            @if let (Some(old), true) = (&self.deployment.old, begins_low) { text class="tx hs" x="0" y="48" dx="8" { "old " (old) } }
             @for (index, (from, to, share)) in steps.iter().enumerate() {
                 // A step that is too short for its words is told by the picture alone.
                 @if to - from > 0.05 {
@@ -251,7 +253,7 @@ impl<'a> Saw<'a> {
             text class="hs" x="0" y="136" dx="104" { "a tick each" }
             @for (index, (y, name, errors, answers)) in rows.into_iter().take(shown).enumerate() {
                 (left(name, y + 11.0))
-                svg y=(number(y)) width="100%" height="20" viewBox="0 0 600 20" preserveAspectRatio="none" {
+                svg aria-hidden="true" y=(number(y)) width="100%" height="20" viewBox="0 0 600 20" preserveAspectRatio="none" {
                     @if index == 0 && self.has_old() { path class="tk" transform="translate(0 14)" d=(chart::strokes(self.ticks(|seen| seen.new.answers), 6.0)) {} }
                     path class="tkb" d=(chart::strokes(self.ticks(|seen| if index == 0 { seen.new.errors } else { seen.old.errors }), 20.0)) {}
                 }
@@ -292,7 +294,7 @@ impl<'a> Saw<'a> {
             line class="ax" x1="0" x2="100%" y1=(number(base)) y2=(number(base)) {}
             line class="lim" x1="0" x2="100%" y1=(number(limit)) y2=(number(limit)) {}
             text class="lb" x="0" y=(number(limit - 6.0)) dx="4" { (self.limit_word()) " 1 in " (whole(self.needed)) }
-            svg y=(number(top)) width="100%" height=(number(base - top)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
+            svg aria-hidden="true" y=(number(top)) width="100%" height=(number(base - top)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
                 @for (class, points) in self.lines() { path class=(class) d=(chart::curve(&points, &self.x, &self.y)) {} }
             }
             (self.labels())

@@ -145,7 +145,7 @@ impl Environment {
                             @let (from, to) = (x.place(float(mark.at)), x.place(float(mark.ended_at.unwrap_or(metrics.to))));
                             rect class="hotb" x=(percent(from)) width=(percent(to - from)) y="0" height=(number(HEIGHT)) {}
                         }
-                        svg width="100%" height=(number(HEIGHT)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
+                        svg aria-hidden="true" width="100%" height=(number(HEIGHT)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
                             path class="ln" d=(chart::curve(&points, &x, &y)) {}
                         }
                         @if let Some((limit, word)) = &plot.limit {
