@@ -10,6 +10,7 @@ import time
 import crates
 import logs
 import memory
+import pages
 import proxy
 import push
 import steps
@@ -21,6 +22,7 @@ PARTS = {
     "many": (steps.many, "100 jobs of 10 empty steps beside 1,000 shells"),
     "push": (push.first_line, "from a push to its first line; from the queue to a runner"),
     "logs": (logs.measure, "logs masked, stored, acknowledged, followed, read"),
+    "pages": (pages.measure, "pages, lists and commands with a million runs stored"),
     "language": (crates.language, "expressions and parsing"),
     "proxy": (proxy.measure, "the proxy beside nginx and haproxy"),
     "guard": (crates.guard, "what the guard costs for each answer"),
