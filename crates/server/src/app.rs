@@ -43,6 +43,8 @@ pub(crate) struct App {
     pub seen: Mutex<HashMap<i64, i64>>,
     /// Wrong tokens and denied attempts.
     pub attempts: Attempts,
+    /// Live streams, by the session that holds them.
+    pub streams: crate::web::Streams,
     /// Where the newest failures of runs are said; those of runs that are over do not change.
     pub failures: Mutex<HashMap<(i64, i64), crate::web::Said>>,
     /// What deployments that have ended came to.

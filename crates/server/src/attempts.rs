@@ -109,7 +109,8 @@ impl Wrong {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let one = counts.addresses.get(&network(peer)).copied().unwrap_or_default();
         one.full(self.limit.address, now)
-            .or_else(|| counts.all.full(self.limit.all, now))
+            // Who sent none of them is not kept out by those who did.
+            .or_else(|| counts.all.full(self.limit.all, now).filter(|_| one.count > 0))
     }
 
     pub(crate) fn count(&self, peer: IpAddr, now: i64) {
@@ -128,7 +129,7 @@ impl Wrong {
 }
 
 /// One household has a whole /64 of IPv6.
-fn network(peer: IpAddr) -> IpAddr {
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(six) => match six.to_ipv4_mapped() {
@@ -235,12 +236,22 @@ mod tests {
         for _ in 0..1000 {
             wrong.count(IpAddr::V4(Ipv4Addr::from_bits(77_777)), 100_000);
         }
-        let anybody = IpAddr::V4(Ipv4Addr::from_bits(88_888));
+    }
+
+    /// Attack: keeping everybody out by sending wrong tokens from many addresses.
+    #[test]
+    fn wrong_tokens_from_many_places_keep_nobody_else_out() {
+        let wrong = Wrong::new(Limit { address: 3, all: 9 });
+        let at = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
+        for n in 0..9 {
+            wrong.count(at(n), 1000);
+        }
         assert_eq!(
-            wrong.wait(anybody, 100_000),
+            wrong.wait(at(0), 1000),
             Some(60),
             "the whole server has a limit too"
         );
+        assert_eq!(wrong.wait(at(77), 1000), None, "who sent no wrong one");
     }
 
     #[test]

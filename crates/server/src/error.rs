@@ -142,17 +142,25 @@ impl IntoResponse for AppError {
 
 /// Gives a refusal that the framework made (a body that is no JSON, a number that is none) the form of all others.
 pub(crate) async fn as_problem(response: Response) -> Response {
+    match refusal(response).await {
+        Ok(error) => error.into_response(),
+        Err(response) => response,
+    }
+}
+
+/// A refusal that the framework made; any other answer as it is.
+pub(crate) async fn refusal(response: Response) -> Result<AppError, Response> {
     let status = response.status();
     let kind = response
         .headers()
         .get(header::CONTENT_TYPE)
         .map(HeaderValue::as_bytes);
     if !status.is_client_error() || kind != Some(b"text/plain; charset=utf-8") {
-        return response;
+        return Err(response);
     }
     const DETAIL_BYTES_MAX: usize = 4096;
     let body = axum::body::to_bytes(response.into_body(), DETAIL_BYTES_MAX)
         .await
         .unwrap_or_default();
-    AppError::new(status, String::from_utf8_lossy(&body).into_owned()).into_response()
+    Ok(AppError::new(status, String::from_utf8_lossy(&body).into_owned()))
 }

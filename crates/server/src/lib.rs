@@ -10,6 +10,7 @@ mod auth;
 mod blob;
 pub mod clock;
 mod config;
+mod connection;
 pub mod driver;
 mod error;
 mod event;

@@ -1,7 +1,7 @@
 //! A server's life: its directory, its keys, its listener, its tasks, and its end.
 
 use crate::app::App;
-use crate::attempts::{self, Peer};
+use crate::attempts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Driver;
@@ -9,16 +9,9 @@ use crate::driver::deployment::{self, Live, Performer};
 use crate::git::{self, Repositories};
 use crate::outgoing::Outgoing;
 use crate::own_runner::OwnRunner;
-use crate::{event, metric, notification, rest, runner, task, web};
+use crate::{connection, event, metric, notification, rest, runner, task, web};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use futures_util::StreamExt;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use axum::extract::DefaultBodyLimit;
 use pilotage_deploy::Local;
 use pilotage_store::{NewToken, Store, StoreError};
 use pilotage_trust::seal::{KeyRing, SealError};
@@ -31,20 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 /// How long requests that are under way may take once the server goes down.
 const STOP_TIME: Duration = Duration::from_secs(10);
-/// How long a client may take to send a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(20);
 const LOCK_TRIES: u32 = 25;
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a body may be silent.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-const CONNECTIONS_MAX: usize = 2048;
 /// Bodies of requests that are not streams.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -110,6 +97,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         url: url.trim_end_matches('/').to_owned(),
         seen: std::sync::Mutex::default(),
         attempts: attempts::Attempts::default(),
+        streams: web::Streams::default(),
         failures: std::sync::Mutex::default(),
         pasts: web::Known::default(),
         audit_walked: web::Walked::default(),
@@ -152,7 +140,12 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         };
         tasks.spawn(runner.keep(Arc::clone(&app)));
     }
-    let connections = tokio::spawn(accept(listener, router(Arc::clone(&app)), stop.subscribe()));
+    let connections = tokio::spawn(connection::accept(
+        listener,
+        router(Arc::clone(&app)),
+        stop.subscribe(),
+        connection::Limits::default(),
+    ));
     Ok(Server {
         app,
         address,
@@ -191,10 +184,13 @@ impl Drop for Server {
 
 /// Every route there is. What is not here is not there.
 fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let programs = Router::new()
         .nest(pilotage_api::lease::PREFIX, runner::routes())
         .nest(pilotage_api::rest::PREFIX, rest::routes())
         .merge(git::routes())
+        .layer(axum::middleware::from_fn(web::for_programs));
+    Router::new()
+        .merge(programs)
         .merge(web::routes(&app))
         .method_not_allowed_fallback(|| async {
             crate::error::AppError::new(
@@ -204,81 +200,11 @@ fn router(app: Arc<App>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::map_response(crate::error::as_problem))
-        .layer(axum::middleware::map_request(patient))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&app),
             attempts::record,
         ))
         .with_state(app)
-}
-
-/// Ends a request whose body falls silent, so that nobody holds a connection by doing nothing.
-async fn patient(request: Request) -> Request {
-    let (parts, body) = request.into_parts();
-    let body = futures_util::stream::try_unfold(body.into_data_stream(), |mut body| async move {
-        match tokio::time::timeout(SILENCE_MAX, body.next()).await {
-            Ok(Some(Ok(bytes))) => Ok(Some((bytes, body))),
-            Ok(Some(Err(error))) => Err(std::io::Error::other(error)),
-            Ok(None) => Ok(None),
-            Err(_) => Err(std::io::Error::other("the body fell silent")),
-        }
-    });
-    Request::from_parts(parts, Body::from_stream(body))
-}
-
-/// Takes connections until told to stop, then lets those that are busy finish.
-async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(64 * 1024)
-        .keep_alive_interval(HEAD_TIME);
-    let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            break;
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let (stream, from) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Too many open files, mostly: it passes when connections end.
-                tracing::warn!("a connection cannot be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (service, peer) = (TowerToHyperService::new(router.clone()), Peer(from.ip()));
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            hyper::service::Service::call(&service, request)
-        });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            let _permit = permit;
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
-            }
-        });
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    graceful.shutdown().await;
 }
 
 fn local_url(address: SocketAddr) -> String {

@@ -40,7 +40,7 @@ impl Fragment {
     pub fn new(id: impl Into<String>, html: Markup) -> Self {
         Self {
             id: id.into(),
-            html: html.into_string(),
+            html: words::straight(html.into_string()),
         }
     }
 }

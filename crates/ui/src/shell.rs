@@ -2,6 +2,7 @@
 
 use crate::asset;
 use crate::icon::{Icon, icon, sprite};
+use crate::words;
 use maud::{DOCTYPE, Markup, html};
 
 /// Who looks.
@@ -144,7 +145,7 @@ pub fn document(shell: &Shell, main: &Markup) -> String {
             }
         }
     };
-    page.into_string()
+    words::straight(page.into_string())
 }
 
 fn header(shell: &Shell) -> Markup {

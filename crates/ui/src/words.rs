@@ -193,6 +193,17 @@ pub fn branch(name: &str) -> &str {
     rest.unwrap_or(name)
 }
 
+/// Text whose direction nobody turns: a name with such a character would show what stands behind it backwards.
+#[must_use]
+pub fn straight(html: String) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if html.contains(turns) {
+        html.replace(turns, "\u{fffd}")
+    } else {
+        html
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,18 +15,35 @@ use pilotage_trust::token::Scope;
 use pilotage_ui::page::audit::{Audit, Chain, Row};
 use pilotage_ui::shell::{Place, ServerTab, Shell};
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Semaphore};
 
 const PAGE: i64 = 50;
 const QUERY_CHARS: usize = 300;
-/// How many rows a look at the page verifies at most: a long chain is walked once, over several looks.
-const WALK: i64 = 20_000;
+/// For how long a look at the page verifies rows; a long chain is walked on behind it.
+const LOOK: Duration = Duration::from_millis(5);
+/// How many rows are verified between two looks at the time.
+const WALK: i64 = 500;
 
 /// How many rows a filter looks through at a time.
-const AMONG: i64 = 100_000;
+const AMONG: i64 = 20_000;
 
 /// How far the chain was verified since the server started.
-pub(crate) type Walked = Mutex<Verifier>;
+#[derive(Debug)]
+pub(crate) struct Walked {
+    to: Mutex<Verifier>,
+    /// Held by the one who walks on behind the pages.
+    on: Semaphore,
+}
+
+impl Default for Walked {
+    fn default() -> Self {
+        Self {
+            to: Mutex::default(),
+            on: Semaphore::new(1),
+        }
+    }
+}
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -82,11 +99,27 @@ async fn page(State(app): State<Arc<App>>, viewer: Viewer, Query(asked): Query<A
 }
 
 /// Goes on from where the chain was verified to, so that a look costs what is new.
-async fn chain(app: &App, whole: bool) -> AppResult<Chain> {
-    let mut walked = app.audit_walked.lock().await;
+async fn chain(app: &Arc<App>, whole: bool) -> AppResult<Chain> {
     if whole {
-        *walked = Verifier::default();
+        *app.audit_walked.to.lock().await = Verifier::default();
     }
+    let began = Instant::now();
+    loop {
+        let chain = walk(app).await?;
+        match chain {
+            Chain::Verified { to, of, .. } if to < of && began.elapsed() < LOOK => {}
+            Chain::Verified { to, of, .. } if to < of => {
+                walk_on(app);
+                return Ok(chain);
+            }
+            _ => return Ok(chain),
+        }
+    }
+}
+
+/// A step along the chain.
+async fn walk(app: &App) -> AppResult<Chain> {
+    let mut walked = app.audit_walked.to.lock().await;
     let mut c = app.store.read().await?;
     let broken = c.walk_audit(&mut walked, WALK).await?;
     let of = c.last_audit().await?;
@@ -101,6 +134,22 @@ async fn chain(app: &App, whole: bool) -> AppResult<Chain> {
             at: app.now(),
         },
     })
+}
+
+/// Walks the rest behind the pages, one at a time, unless somebody does already.
+fn walk_on(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let Ok(_alone) = app.audit_walked.on.try_acquire() else {
+            return;
+        };
+        while !*app.stopping.borrow() {
+            match walk(&app).await {
+                Ok(Chain::Verified { to, of, .. }) if to < of => tokio::task::yield_now().await,
+                _ => return,
+            }
+        }
+    });
 }
 
 /// `actor:ana action:secret object:production words`

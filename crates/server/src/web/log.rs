@@ -176,7 +176,8 @@ async fn follow(
     log.until = log.from.saturating_add(WINDOW).min(now.lines);
     log.live = !(now.ended || gone) || log.until < now.lines;
     log.lines = lines(&app, job.id, log.from, log.until).await?;
-    Ok(Html(log.more(asked.step).into_string()).into_response())
+    let rows = log.more(asked.step).into_string();
+    Ok(Html(pilotage_ui::words::straight(rows)).into_response())
 }
 
 fn step(step: &pilotage_api::rest::Step) -> Step {

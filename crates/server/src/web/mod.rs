@@ -22,12 +22,14 @@ mod search;
 mod server;
 mod session;
 mod settings;
+mod streams;
 mod viewer;
 mod workflow;
 
 pub(crate) use audit::Walked;
 pub(crate) use dashboard::Said;
 pub(crate) use environment::Known;
+pub(crate) use streams::Streams;
 
 use crate::app::App;
 use crate::error::AppError;
@@ -71,7 +73,10 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(search::routes())
         .merge(session::routes())
         .merge(settings::routes())
-        .merge(live::routes())
+        .merge(live::routes().layer(axum::middleware::from_fn_with_state(
+            Arc::clone(app),
+            streams::few,
+        )))
         .merge(log::routes())
         .merge(asset::routes())
         .merge(audit::routes())
@@ -90,6 +95,9 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 /// Archives are compressed already, and keep their length.
 const ARCHIVE: NotForContentType = NotForContentType::const_new("application/zip");
 
+/// What is downloaded runs nothing, whoever wrote it, wherever it is opened.
+const DOWNLOAD: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
     trusted-types pilotage; require-trusted-types-for 'script'";
@@ -98,37 +106,68 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// and run nothing but ours.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let asked = request.headers().clone();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if reads || same_origin(&request) {
-        next.run(request).await
-    } else {
-        WebError::from(AppError::new(
-            StatusCode::FORBIDDEN,
-            "this request came from another site",
-        ))
-        .into_response()
+    let mut response = match of_another_site(&request) {
+        // What the framework refuses (a number that is none) is a page like other refusals.
+        None => match crate::error::refusal(next.run(request).await).await {
+            Ok(error) => WebError::from(error).into_response(),
+            Err(response) => response,
+        },
+        Some(error) => WebError::from(error).into_response(),
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         let viewer = Viewer::of(&asked, &app).await.ok().flatten();
         response = page::for_reader(response, viewer.as_ref(), session::theme(&asked));
     }
+    let download = response.headers().contains_key(header::CONTENT_DISPOSITION);
+    secured(&mut response, if download { DOWNLOAD } else { POLICY });
     let headers = response.headers_mut();
-    for (name, value) in [
-        ("content-security-policy", POLICY),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "same-origin"),
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-    ] {
-        // An answer that is no page may be stricter.
-        let header = headers.entry(HeaderName::from_static(name));
-        header.or_insert(HeaderValue::from_static(value));
-    }
     // What one person may see is kept by nobody else; the way back through the history stays quick.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("private, no-cache"));
     response
+}
+
+/// The same for what programs ask: browsers remember passwords that were given to them, and send them along.
+pub(crate) async fn for_programs(request: Request, next: Next) -> Response {
+    let mut response = match of_another_site(&request) {
+        None => crate::error::as_problem(next.run(request).await).await,
+        Some(error) => error.into_response(),
+    };
+    secured(&mut response, DOWNLOAD);
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn secured(response: &mut Response, policy: &'static str) {
+    for (name, value) in [
+        ("content-security-policy", policy),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        // An answer may be stricter by itself.
+        let header = response.headers_mut().entry(HeaderName::from_static(name));
+        header.or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// Another site may lead people here, and no more.
+fn of_another_site(request: &Request) -> Option<AppError> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let header = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+    let ours = if reads {
+        let another = matches!(header("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
+        !another || header("sec-fetch-mode") == Some(b"navigate")
+    } else {
+        same_origin(request)
+    };
+    let refused = || AppError::new(StatusCode::FORBIDDEN, "this request came from another site");
+    (!ours).then(refused)
 }
 
 /// What is no page: said as a page to browsers, as a problem to programs.
