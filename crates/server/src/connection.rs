@@ -20,16 +20,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+struct Limits {
     /// How long a client may take to send a request's head.
-    pub head: Duration,
+    head: Duration,
     /// How long a body may be silent.
-    pub silence: Duration,
+    silence: Duration,
     /// What a body brings on average, at least, once it is older than that.
-    pub bytes_per_s: u64,
-    pub connections: usize,
+    bytes_per_s: u64,
+    connections: usize,
     /// Of one address: what is left is for others.
-    pub of_one: usize,
+    of_one: usize,
 }
 
 impl Default for Limits {
@@ -47,11 +47,15 @@ impl Default for Limits {
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Takes connections until told to stop, then lets those that are busy finish.
-pub(crate) async fn accept(
+pub(crate) async fn accept(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+    accept_within(Limits::default(), listener, router, stop).await;
+}
+
+async fn accept_within(
+    limits: Limits,
     listener: TcpListener,
     router: Router,
     mut stop: watch::Receiver<bool>,
-    limits: Limits,
 ) {
     let router = router.layer(axum::middleware::map_request(move |request| async move {
         patient(request, limits)
@@ -230,7 +234,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (stop, stopping) = watch::channel(false);
         let router = Router::new().route("/", post(|body: String| async move { body }));
-        tokio::spawn(accept(listener, router, stopping, limits));
+        tokio::spawn(accept_within(limits, listener, router, stopping));
         (address, stop)
     }
 

@@ -114,12 +114,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         metrics: metric::Metrics::default(),
         stopping,
     });
-    administrator(&app, &config.data.join("admin-token")).await?;
-    app.driver.resume().await?;
-    let lost = |error: crate::error::AppError| ServeError::Resume(error.to_string());
-    git::record_all_changes(&app).await.map_err(lost)?;
-    event::handle_open(&app).await.map_err(lost)?;
-
+    take_up(&app).await?;
     let mut tasks = JoinSet::new();
     let (one, two, three) = (Arc::clone(&app), Arc::clone(&app), Arc::clone(&app));
     tasks.spawn(async move { one.driver.run_outbox().await });
@@ -144,7 +139,6 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         listener,
         router(Arc::clone(&app)),
         stop.subscribe(),
-        connection::Limits::default(),
     ));
     Ok(Server {
         app,
@@ -154,6 +148,15 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         connections,
         _lock: lock,
     })
+}
+
+/// Takes up what an earlier process left; at the first start, makes who may come in.
+async fn take_up(app: &Arc<App>) -> Result<(), ServeError> {
+    administrator(app, &app.data.join("admin-token")).await?;
+    app.driver.resume().await?;
+    let lost = |error: crate::error::AppError| ServeError::Resume(error.to_string());
+    git::record_all_changes(app).await.map_err(lost)?;
+    event::handle_open(app).await.map_err(lost)
 }
 
 impl Server {
@@ -200,6 +203,7 @@ fn router(app: Arc<App>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::map_response(crate::error::as_problem))
+        .layer(axum::middleware::map_response(web::for_all))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&app),
             attempts::record,

@@ -131,14 +131,19 @@ async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> R
 /// The same for what programs ask: browsers remember passwords that were given to them, and send them along.
 pub(crate) async fn for_programs(request: Request, next: Next) -> Response {
     let mut response = match of_another_site(&request) {
-        None => crate::error::as_problem(next.run(request).await).await,
+        None => next.run(request).await,
         Some(error) => error.into_response(),
     };
-    secured(&mut response, DOWNLOAD);
     response
         .headers_mut()
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What holds for an answer that is no page, whoever gives it.
+pub(crate) async fn for_all(mut response: Response) -> Response {
+    secured(&mut response, DOWNLOAD);
     response
 }
 
