@@ -11,6 +11,12 @@ mod crawl;
 mod hostile;
 #[path = "pages/judge.rs"]
 mod judge;
+#[path = "pages/keyboard.rs"]
+mod keyboard;
+#[path = "pages/log.rs"]
+mod log;
+#[path = "pages/overview.rs"]
+mod overview;
 #[path = "pages/session.rs"]
 mod session;
 #[path = "pages/site.rs"]

@@ -49,6 +49,8 @@ pub(crate) struct App {
     pub failures: Mutex<HashMap<(i64, i64), crate::web::Said>>,
     /// What deployments that have ended came to.
     pub pasts: crate::web::Known,
+    /// What the logs that people looked at last were looked through for.
+    pub log_indexes: crate::web::Indexes,
     /// How far the audit log's chain was verified.
     pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.

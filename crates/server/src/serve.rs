@@ -83,10 +83,8 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
     let lock = lock_directory(&config.data)?;
     let keys = KeyRing::parse(&key_file(&config.data.join("master.key"))?)?;
     let store = Arc::new(Store::open(&config.data).await?);
-    let listen = |source| ServeError::Listen {
-        address: config.listen,
-        source,
-    };
+    let address = config.listen;
+    let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let url = config.url.clone().unwrap_or_else(|| local_url(address));
@@ -100,6 +98,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         streams: web::Streams::default(),
         failures: std::sync::Mutex::default(),
         pasts: web::Known::default(),
+        log_indexes: web::Indexes::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),

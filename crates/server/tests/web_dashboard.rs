@@ -100,3 +100,80 @@ async fn an_approval_is_on_the_overview_of_those_who_may_give_it() {
         assert_eq!(page.contains("<b>p</b>"), found, "{filter}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_put_away_stays_away_for_one_person_and_can_be_brought_back() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    checkout.write(".github/workflows/ci.yml", FILE);
+    checkout.commit("first");
+    checkout.push(&["main"]);
+    let runner = world.runner("r", &["ubuntu-latest"]).await;
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.unwrap();
+    runner.finish(&lease, Conclusion::Failure, 0).await.unwrap();
+    world
+        .until("runs/1", |run| run["run"]["status"] == "completed")
+        .await;
+    let admin = Reader::new(&world, &world.admin).await;
+    let bo = Reader::new(&world, &world.token("bo", "person", &["read"]).await).await;
+    let needs = |text: &str| {
+        let section = text
+            .split("id=\"needs\"")
+            .nth(1)
+            .unwrap()
+            .split("</section>")
+            .next()
+            .unwrap()
+            .to_owned();
+        let (needs, away) = section.split_once("id=\"away\"").unwrap_or((&section, ""));
+        (needs.contains("is broken"), away.contains("is broken"))
+    };
+    assert_eq!(needs(&admin.get("/").await.text), (true, false));
+    let key = [("key", "run 1 1")];
+    let answer = admin.post("/needs/away", &key).await;
+    assert_eq!((answer.status, answer.location.as_str()), (303, "/"));
+    assert_eq!(needs(&admin.get("/").await.text), (false, true));
+    assert_eq!(
+        needs(&bo.get("/").await.text),
+        (true, false),
+        "bo has put nothing away"
+    );
+    admin.post("/needs/back", &key).await;
+    assert_eq!(needs(&admin.get("/").await.text), (true, false));
+
+    // A script is told where a form leads, and why it is refused.
+    let scripted = |fields: Vec<(&'static str, String)>| {
+        let request = admin.client.post(format!("{}/needs/away", admin.url));
+        let body = serde_urlencoded::to_string(fields).unwrap();
+        request
+            .header("cookie", &admin.cookie)
+            .header("content-type", support::reader::FORM)
+            .header("x-form", "1")
+            .body(body)
+            .send()
+    };
+    let csrf = || ("csrf", admin.csrf.clone());
+    let answer = scripted(vec![csrf(), ("key", "run 1 1".to_owned())])
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["x-location"]),
+        (204, &"/".parse().unwrap())
+    );
+    for (fields, status, why) in [
+        (vec![csrf(), ("key", "x".repeat(500))], 400, "can be put away"),
+        (
+            vec![("key", "run 1 1".to_owned())],
+            403,
+            "not of your present session",
+        ),
+    ] {
+        let answer = scripted(fields).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert_eq!(kind, "application/json");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(why) && !text.contains('<'), "{text}");
+    }
+}

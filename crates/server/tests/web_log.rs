@@ -44,11 +44,36 @@ impl Reader {
         }
     }
 
+    async fn events(&self, topics: &str) -> Events {
+        let request = self.client.get(format!("{}/-/events?topics={topics}", self.url));
+        let answer = request.header(header::COOKIE, &self.cookie).send().await;
+        Events {
+            answer: answer.expect("an answer"),
+            text: String::new(),
+        }
+    }
+
     async fn get(&self, path: &str) -> (StatusCode, String) {
         let request = self.client.get(format!("{}{path}", self.url));
         let answer = request.header(header::COOKIE, &self.cookie).send().await;
         let answer = answer.expect("an answer");
         (answer.status(), answer.text().await.expect("a body"))
+    }
+}
+
+/// What a page hears.
+struct Events {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// Waits for a word, and gives what came up to it.
+    async fn until(&mut self, word: &str) {
+        while !self.text.contains(word) {
+            let chunk = self.answer.chunk().await.expect("a stream").expect("more of it");
+            self.text.push_str(&String::from_utf8_lossy(&chunk));
+        }
     }
 }
 
@@ -77,23 +102,25 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
     runner.ack(&lease).await.expect("taken");
     let (status, page) = admin.get(LOG).await;
     assert_eq!(status, 200);
-    let live = format!("data-follow=\"{LOG}/lines\"");
     check(
         &page,
         &[
-            &live,
+            "data-live",
             "data-topics=\"log:1000000\"",
             "&lt;u&gt;test&lt;/u&gt;",
-            "nothing written yet",
+            "Nothing written yet",
         ],
         &["<u>"],
     );
 
-    // The answer waits for the lines that it is asked for.
-    let path = format!("{LOG}/lines?from=0");
-    let begun = "<img src=x onerror=alert(1)>\u{1b}[31mred\u{1b}[0m\n";
-    let ((status, rows), logged) = tokio::join!(admin.get(&path), runner.log(&lease, 1, 0, begun));
-    logged.expect("logged");
+    // It is said that the log has grown; the lines are asked for.
+    let mut events = admin.events("log:1000000").await;
+    events.until("\"lines\":0").await;
+    let begun = "<img src=x onerror=alert(1)>\u{1b}[31mred\n";
+    runner.log(&lease, 1, 0, begun).await.expect("logged");
+    events.until("\"lines\":1").await;
+    drop(events);
+    let (status, rows) = admin.get(&format!("{LOG}/lines?from=0")).await;
     assert_eq!(status, 200);
     check(
         &rows,
@@ -101,8 +128,8 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
             "id=\"s1:1\"",
             "&lt;img src=x",
             "class=\"f1\"",
-            "data-next=\"1\"",
-            "data-follow",
+            "data-until=\"1\"",
+            "data-live",
         ],
         &["<img", "\u{1b}"],
     );
@@ -123,21 +150,24 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
     check(
         &page,
         &[
-            "data-error=\"s1:2001\"",
+            "data-focus=\"s1:2001\"",
             "id=\"s1:1989\"",
             "<li id=\"s1:2001\" class=\"e1\"",
-            "First error",
-            "Before",
+            "Next error",
+            "data-errors=\"1:2001\"",
+            "Earlier lines",
             "&lt;b&gt;it broke",
         ],
-        &["<b>it broke", "data-follow", "data-topics", "id=\"s1:1988\""],
+        &["<b>it broke", "data-live", "data-topics", "id=\"s1:1988\""],
     );
     for (query, first, last) in [
         ("?from=0", 1, 1000),
         ("?step=1", 1, 1000),
-        ("?line=1200", 701, 1700),
+        ("?line=1200", 700, 1699),
+        ("?line=1200-1210", 700, 1699),
+        ("?before=1200", 201, 1200),
+        ("/lines?before=40", 1, 40),
         ("?from=2400", 2401, 2500),
-        ("?from=99999999", 2500, 2500),
         ("/lines?from=2300", 2301, 2500),
     ] {
         let (status, page) = admin.get(&format!("{LOG}{query}")).await;
@@ -151,6 +181,36 @@ async fn a_log_is_followed_while_it_grows_and_opens_at_its_first_error_later() {
             &[&format!("id=\"s1:{first}\""), &format!("id=\"s1:{last}\"")],
             &[&before, &behind],
         );
+    }
+    // The look of a line goes on in the next window, and what is looked for is marked.
+    let (_, rows) = admin.get(&format!("{LOG}/lines?from=1500")).await;
+    check(&rows, &["<span class=\"f1\">line 1501</span>"], &[]);
+    let (_, page) = admin.get(&format!("{LOG}?q=line+12.2&line=1500")).await;
+    check(&page, &["Not found"], &["<mark>"]);
+    let (_, page) = admin.get(&format!("{LOG}?q=%2Fline+12.2%2F&line=1241")).await;
+    check(
+        &page,
+        &[
+            "<mark><span class=\"f1\">line 1242</span></mark>",
+            "<b>5</b> of 10",
+            "line=1252#s1:1252",
+            "line=1232#s1:1232",
+        ],
+        &[],
+    );
+    let (status, page) = admin.get(&format!("{LOG}?q=%2F%28%3Ca%2F")).await;
+    assert_eq!(status, 200);
+    check(
+        &page,
+        &["Not a regular expression: unclosed group", "value=\"/(&lt;a/\""],
+        &["<a/"],
+    );
+    let (_, map) = admin.get(&format!("{LOG}/map")).await;
+    check(&map, &["y=\"80.0%\"", "line=2001#s1:2001"], &["<b>"]);
+    let (_, whole) = admin.get(&format!("{LOG}/lines/2001.txt")).await;
+    assert_eq!(whole, "##[error]<b>it broke</b>");
+    for line in ["0.txt", "9999.txt", "x.txt", "1"] {
+        assert_eq!(admin.get(&format!("{LOG}/lines/{line}")).await.0, 404, "{line}");
     }
     let (_, raw) = admin.get(&format!("{LOG}/log.txt")).await;
     assert_eq!(raw, format!("{begun}{text}"));
@@ -178,7 +238,7 @@ async fn a_log_is_there_only_under_its_own_path_and_for_those_who_may_see_it() {
         cookie: String::new(),
         ..Reader::new(&world, &world.admin).await
     };
-    for end in ["", "/lines?from=0&attempt=9", "/log.txt"] {
+    for end in ["", "/lines?from=0&attempt=9", "/log.txt", "/map", "/lines/1.txt"] {
         assert_eq!(outside.get(&format!("{LOG}{end}")).await.0, 303, "{end}");
         for path in [
             "/o/other/runs/1/jobs/1000000",
@@ -206,19 +266,14 @@ async fn who_signs_out_follows_nothing_any_more() {
     let lease = runner.lease().await;
     runner.ack(&lease).await.expect("taken");
     let admin = Reader::new(&world, &world.admin).await;
-    let events = admin
-        .client
-        .get(format!("{}/-/events?topics=log:1000000", admin.url));
-    let mut events = events
-        .header(header::COOKIE, &admin.cookie)
-        .send()
-        .await
-        .expect("an answer");
-    let mut text = String::new();
-    while !text.contains("event: patch") {
-        let chunk = events.chunk().await.expect("a stream").expect("more of it");
-        text.push_str(&String::from_utf8_lossy(&chunk));
-    }
+    let mut events = admin.events("log:1000000%0Alog:77%0Arun:1").await;
+    events.until("\"id\":\"steps\"").await;
+    // What is not there is said, and the others go on.
+    events.until("{\"topic\":\"log:77\"}").await;
+    let Events {
+        answer: mut events,
+        text,
+    } = events;
     check(&text, &["steps", "&lt;u&gt;test"], &["<u>"]);
 
     let (_, me) = admin.get("/me").await;

@@ -3,4 +3,8 @@ import "./time.js";
 import "./live.js";
 import "./chart.js";
 import "./log.js";
+import "./form.js";
 import "./palette.js";
+import "./keys.js";
+import "./copy.js";
+import "./prefetch.js";

@@ -2,15 +2,16 @@
 // is dropped; focus, open parts and scroll inside the element survive it.
 import { localise } from "./time.js";
 
-// All markup from events comes from our own server, already escaped there.
-const policy = window.trustedTypes?.createPolicy("pilotage", { createHTML: (html) => html });
-const trusted = (html) => (policy ? policy.createHTML(html) : html);
+// All markup from events comes from our own server, already escaped there; the one script is ours.
+const policy = window.trustedTypes?.createPolicy("pilotage", { createHTML: (html) => html, createScriptURL: (url) => url });
 
-export function element(html) {
+export function parse(html) {
   const template = document.createElement("template");
-  template.innerHTML = trusted(html);
-  return template.content.firstElementChild;
+  template.innerHTML = policy ? policy.createHTML(html) : html;
+  return template.content;
 }
+
+export const element = (html) => parse(html).firstElementChild;
 
 export function patch({ id, rev, html }) {
   const old = document.getElementById(id);
@@ -28,15 +29,15 @@ export function patch({ id, rev, html }) {
   if (focus) {
     const again = focus.id ? document.getElementById(focus.id) : fresh.querySelector(same(focus));
     again?.focus({ preventScroll: true });
-    if (again && selection) again.setSelectionRange(...selection);
+    if (again && selection?.[0] != null) again.setSelectionRange(...selection);
   }
   document.dispatchEvent(new CustomEvent("patched", { detail: { element: fresh } }));
 }
 
 // What the reader did to the element: open parts, and what is written in its fields.
 function keep(old, fresh) {
-  for (const open of old.querySelectorAll("details[id][open]")) {
-    fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+  for (const part of old.querySelectorAll("details[id]")) {
+    fresh.querySelector(`#${CSS.escape(part.id)}`)?.toggleAttribute("open", part.open);
   }
   for (const field of old.querySelectorAll("input[id], textarea[id], select[id]")) {
     const again = fresh.querySelector(`#${CSS.escape(field.id)}`);
@@ -52,62 +53,102 @@ function same(e) {
   return e.localName + (href ? `[href="${CSS.escape(href)}"]` : "") + (name ? `[name="${CSS.escape(name)}"]` : "");
 }
 
-// While a button is pressed nothing is replaced: a click counts only where it began and ended on one element.
+// While a button is pressed nothing is replaced: a click counts only where it began and ended on one element. Lists
+// whose rows would jump under the pointer wait until it has left them.
 let held = null;
+const still = new Map();
 
 function take(change) {
-  if (held) held.push(change);
-  else patch(change);
+  if (held) return held.push(change);
+  const old = document.getElementById(change.id);
+  if (old?.dataset.still !== undefined && old.matches(":hover") && matchMedia("(hover: hover)").matches) {
+    if (!still.has(change.id)) old.addEventListener("pointerleave", settle, { once: true });
+    const { count = 0 } = still.get(change.id) ?? {};
+    still.set(change.id, { change, count: count + 1 });
+    return waiting(old, count + 1);
+  }
+  patch(change);
+}
+
+// Said where a list waits: how much, and a button for who does not want to wait.
+function waiting(list, count) {
+  const said = list.querySelector(".updates") ?? document.createElement("button");
+  said.className = "btn updates";
+  said.type = "button";
+  said.textContent = `${count} ${count === 1 ? "update" : "updates"}`;
+  said.onclick = settle;
+  if (!said.isConnected) list.prepend(said);
+}
+
+function settle() {
+  const changes = [...still.values()];
+  still.clear();
+  changes.forEach(({ change }) => patch(change));
 }
 
 function release() {
   const changes = held ?? [];
   held = null;
-  changes.forEach(patch);
+  changes.forEach(take);
 }
 
 addEventListener("pointerdown", () => (held ??= []), true);
 for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => setTimeout(release), true);
 
-const waits = [200, 500, 1000, 2000, 5000, 10000];
-let source = null;
-let tries = 0;
-let timer = 0;
+const topics = document.body.dataset.topics?.split("\n");
+let stop = null;
+let retry = () => {};
 
-function connect() {
-  const topics = document.body.dataset.topics;
-  if (!topics || source) return;
-  source = new EventSource(`/-/events?topics=${encodeURIComponent(topics)}`);
-  source.addEventListener("open", () => {
-    tries = 0;
-    document.getElementById("offline").replaceChildren();
-  });
-  source.addEventListener("patch", (event) => take(JSON.parse(event.data)));
-  source.addEventListener("reload", () => location.reload());
-  source.addEventListener("error", () => {
-    close();
-    offline();
-    timer = setTimeout(connect, waits[Math.min(tries++, waits.length - 1)] * (0.8 + Math.random() * 0.4));
-  });
+function hear(message) {
+  if (message.kind === "patch") take(message);
+  else if (message.kind === "log") document.dispatchEvent(new CustomEvent("log", { detail: message }));
+  else if (message.kind === "gone") say("This is not there any more, or not for you.", "Load again", () => location.reload());
+  else if (message.kind === "out") say("You are signed out.", "Sign in", () => location.reload());
+  else if (message.kind === "offline") {
+    const at = new Date(message.since).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+    say(`Offline since ${at}, retrying. What you see is from then.`, "Try now", retry);
+  } else document.getElementById("offline").replaceChildren();
 }
 
-function close() {
-  clearTimeout(timer);
-  source?.close();
-  source = null;
-}
-
-function offline() {
-  const bar = document.getElementById("offline");
-  if (bar.firstChild || tries < 1) return;
+function say(words, action, act) {
   const note = document.createElement("p");
   note.className = "note";
-  const at = new Date().toLocaleTimeString();
-  note.textContent = `Offline since ${at}. What you see is from then. Trying again.`;
-  bar.replaceChildren(note);
+  const button = document.createElement("button");
+  button.className = "btn";
+  button.type = "button";
+  button.textContent = action;
+  button.addEventListener("click", () => act());
+  note.append(words, button);
+  document.getElementById("offline").replaceChildren(note);
+}
+
+async function alone() {
+  const stream = await import("./stream.js");
+  retry = stream.retry;
+  stop = stream.listen(topics, hear);
+}
+
+function connect() {
+  if (!topics || stop) return;
+  stop = () => {};
+  if (!window.SharedWorker) return alone();
+  const url = new URL("./stream.js", import.meta.url).href;
+  const worker = new SharedWorker(policy ? policy.createScriptURL(url) : url, { type: "module", name: "pilotage" });
+  worker.addEventListener("error", alone);
+  const { port } = worker;
+  port.onmessage = ({ data }) => hear(data);
+  port.postMessage({ topics });
+  retry = () => port.postMessage({ kind: "retry" });
+  stop = () => {
+    port.postMessage({});
+    port.close();
+  };
 }
 
 // A page in the back/forward cache must hold no connection, and is right again at once when it comes back.
-addEventListener("pagehide", close);
+addEventListener("pagehide", () => {
+  stop?.();
+  stop = null;
+});
 addEventListener("pageshow", (event) => event.persisted && connect());
 connect();

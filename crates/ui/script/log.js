@@ -1,72 +1,230 @@
-// A log that grows: asks for the lines that come next and adds them. Who reads the end stays at the end; who reads
-// elsewhere is never moved, and is told how many lines came.
+// A log as a reader uses it: it grows while it is read, and is gone through by errors, hits, numbers and the strip.
+// Who reads the end stays at the end; who reads elsewhere is never moved, and is told how many lines came.
 import { element } from "./live.js";
 import { localise } from "./time.js";
+import { after, atEnd, before, lineOf, list, number, onFresh, replace, rows, setFocus, toEnd } from "./window.js";
 
-const list = document.getElementById("lines");
-const pill = document.getElementById("below");
-const said = document.getElementById("said");
-let follows = true;
-let unseen = 0;
-let failed = 0;
-
-const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
-const toEnd = () => scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+const part = (id) => document.getElementById(id);
 const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+const lines = (n) => `${count(n)} ${n === 1 ? "line" : "lines"}`;
+const follows = part("follow");
+let total = list() ? number("total") : 0;
+let read = total;
+let at = 0;
+let absolute = false;
+
+const whole = () => number("until") >= total;
+let queue = Promise.resolve();
+// One after another: each begins with what the one before has left.
+const one = (work) => (queue = queue.then(work).then(shown, shown));
+
+// What the links at both ends, the strip and the status say.
+function shown() {
+  const { path, from, until } = list().dataset;
+  total = Math.max(total, number("total"));
+  for (const [id, hidden, href] of [["earlier", from === "0", `?before=${from}`], ["later", whole(), `?from=${until}`]]) {
+    part(id).hidden = hidden;
+    part(id).href = path + href;
+    near.unobserve(part(id));
+    near.observe(part(id));
+  }
+  if (part("said").textContent !== lines(total)) part("said").textContent = lines(total);
+  seen();
+}
+
+const near = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) {
+    if (isIntersecting) one(() => (target.id === "later" ? after(follows.checked) : before()));
+  }
+}, { rootMargin: "1500px" });
 
 function seen() {
-  follows = atEnd();
-  if (follows) unseen = 0;
-  pill.hidden = unseen === 0;
-}
-
-function add(more) {
-  const end = atEnd();
-  list.querySelector(":scope > .none")?.remove();
-  let lines = 0;
-  for (const row of [...more.children]) {
-    // A line that is here already is not added twice.
-    if (row.classList.contains("none") || (row.id && document.getElementById(row.id))) continue;
-    if (/^s\d/.test(row.id)) lines += 1;
-    list.append(row);
+  const block = [...list().querySelectorAll("section > ol")].find((block) => block.getBoundingClientRect().bottom > 0);
+  if (block) {
+    const { top, height } = block.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, -top / height));
+    const [from, until] = [Number(block.dataset.from), Number(block.dataset.until)];
+    const percent = (line) => `${Math.max(0.5, (100 * line) / Math.max(1, total))}%`;
+    part("seen")?.setAttribute("y", percent(from + share * (until - from)));
+    part("seen")?.setAttribute("height", percent(innerHeight / 20));
   }
-  list.dataset.next = more.dataset.next;
-  if (more.dataset.step) list.dataset.step = more.dataset.step;
-  if (!lines) return;
-  said.textContent = `${count(more.dataset.total)} lines`;
-  if (follows && end) return toEnd();
-  unseen += lines;
-  pill.querySelector("span").textContent = `${count(unseen)} new ${unseen === 1 ? "line" : "lines"}`;
-  pill.hidden = false;
+  if (whole() && atEnd()) read = total;
+  part("below").hidden = read >= total || list().dataset.live === undefined;
+  part("below").querySelector("span").textContent = `${count(total - read)} new ${total - read === 1 ? "line" : "lines"}`;
 }
 
-async function follow(path) {
-  for (;;) {
-    const step = list.dataset.step ? `&step=${list.dataset.step}` : "";
-    try {
-      const answer = await fetch(`${path}?from=${list.dataset.next}${step}`, { redirect: "error" });
-      if (answer.status === 404 || answer.status === 403) return;
-      if (!answer.ok) throw new Error(answer.statusText);
-      const more = element(await answer.text());
-      localise(more);
-      add(more);
-      failed = 0;
-      if (!("follow" in more.dataset)) return;
-    } catch {
-      failed += 1;
-      await new Promise((later) => setTimeout(later, Math.min(10000, 200 * 2 ** failed)));
-    }
+// Shows lines, wherever in the log they are.
+async function go(step, first, last = first) {
+  const id = `s${step}:${first}`;
+  setFocus(last > first ? `${first}-${last}` : first);
+  if (!part(id)) await replace(`line=${first}`);
+  at = first;
+  for (const row of list().querySelectorAll(".sel")) row.classList.remove("sel");
+  for (const row of rows()) row.classList.toggle("sel", lineOf(row) >= first && lineOf(row) <= last);
+  for (let e = part(id); e; e = e.parentElement.closest("details")) if (e.localName === "details") e.open = true;
+  part(id)?.scrollIntoView({ block: "center", behavior: "instant" });
+}
+
+// The same, so that the address leads there.
+function visit(step, first, last = first) {
+  const { q } = list().dataset;
+  const range = last > first ? `${first}-${last}` : first;
+  history.replaceState(history.state, "", `?${q ? `q=${encodeURIComponent(q)}&` : ""}line=${range}#s${step}:${range}`);
+  if (last > first) getSelection().removeAllRanges();
+  return one(() => go(step, first, last));
+}
+
+// `#s3:4182-4190`
+function anchor(hash) {
+  const [, step, first, last] = /^#s(\d+):(\d+)(?:-(\d+))?$/.exec(hash ?? "") ?? [];
+  return step && [Number(step), Number(first), Number(last ?? first)];
+}
+
+// Where the reader is: the line that was shown last while it is on the screen, otherwise the first on the screen.
+function here() {
+  const box = list().querySelector(".sel")?.getBoundingClientRect();
+  if (box && box.bottom > 0 && box.top < innerHeight) return at;
+  const row = [...rows()].find((row) => row.getBoundingClientRect().bottom > 100);
+  return row ? lineOf(row) - 1 : 0;
+}
+
+const marks = (name) => (part("map").dataset[name] ?? "").split(" ").filter(Boolean).map((mark) => mark.split(":").map(Number));
+
+// The next of the marks, or the one before, round and round.
+function leap(all, back) {
+  if (!all.length) return -1;
+  const from = here();
+  const next = back ? all.findLastIndex(([, line]) => line < from) : all.findIndex(([, line]) => line > from);
+  const to = next < 0 ? (back ? all.length - 1 : 0) : next;
+  visit(...all[to]);
+  return to;
+}
+
+function errors() {
+  const shown = [...list().querySelectorAll("li.e1[id]")].map((row) => row.id.slice(1).split(":").map(Number));
+  const all = new Map([...marks("errors"), ...shown].map((mark) => [mark[1], mark]));
+  return [...all.values()].sort((a, b) => a[1] - b[1]);
+}
+
+function hit(back) {
+  const to = leap(marks("hits"), back);
+  if (to >= 0) document.querySelector("#hit-at b").textContent = count(to + 1);
+}
+
+async function strip() {
+  const answer = await fetch(`${list().dataset.path}/map`, { redirect: "error" });
+  if (!answer.ok) return;
+  const fresh = element(await answer.text());
+  const { hits } = part("map").dataset;
+  if (hits) fresh.dataset.hits = hits;
+  part("map").replaceWith(fresh);
+}
+
+// Times since the step began, or as a clock shows them.
+function clocks(root) {
+  for (const e of root.querySelectorAll(".tm")) {
+    e.dataset.into ??= e.textContent;
+    e.textContent = absolute ? new Date(Number(e.dataset.at)).toLocaleTimeString([], { hour12: false }) : e.dataset.into;
   }
 }
 
-// A failed job's page opens at its error, unless a line was asked for or the reader comes back.
-if (list?.dataset.error && !location.hash && !location.search && !scrollY) {
-  document.getElementById(list.dataset.error)?.scrollIntoView({ block: "center", behavior: "instant" });
+async function newest() {
+  if (!whole()) await replace(`before=${total}`);
+  toEnd();
 }
 
-if (list?.dataset.follow) {
-  if (!location.hash && !location.search) toEnd();
-  addEventListener("scroll", seen, { passive: true });
-  pill.addEventListener("click", toEnd);
-  follow(list.dataset.follow);
+function grown({ lines, ended }) {
+  total = Math.max(total, lines);
+  one(async () => {
+    while (follows.checked && !whole() && (await after(true)));
+    if (!ended) return;
+    if (whole()) await after(follows.checked);
+    delete list().dataset.live;
+    part("follow-label").hidden = true;
+    await strip();
+  });
 }
+
+const plain = (event) => !(event.ctrlKey || event.metaKey || event.altKey || event.button);
+
+function click(event) {
+  const link = event.target.closest("a.n, .mini a");
+  const to = anchor(/#.*/.exec(link?.getAttribute("href") ?? "")?.[0]);
+  if (!plain(event) || event.target.closest("#hits")) return;
+  const map = event.target.closest("#map");
+  if (to) {
+    event.preventDefault();
+    const was = event.shiftKey && anchor(location.hash);
+    const ends = [to[1], was ? was[1] : to[1]].sort((a, b) => a - b);
+    visit(was ? was[0] : to[0], ...ends);
+  } else if (map) {
+    // A place of the strip between two marks.
+    const { top, height } = map.getBoundingClientRect();
+    const line = 1 + Math.floor(((event.clientY - top) / height) * total);
+    one(async () => {
+      await replace(`line=${line}`);
+      list().querySelector(".sel")?.scrollIntoView({ block: "center", behavior: "instant" });
+    });
+  }
+}
+
+function begin() {
+  onFresh((fresh) => {
+    localise(fresh);
+    clocks(fresh);
+  });
+  document.querySelector(".lgw").addEventListener("click", click);
+  const on = (id, act) =>
+    part(id)?.addEventListener("click", (event) => {
+      if (!plain(event)) return;
+      event.preventDefault();
+      act();
+    });
+  on("next-error", () => leap(errors(), false));
+  on("error-before", () => leap(errors(), true));
+  on("hit-next", () => hit(false));
+  on("hit-before", () => hit(true));
+  on("below", () => {
+    follows.checked = true;
+    one(newest);
+  });
+  part("times").addEventListener("change", ({ target }) => {
+    // Since the step began, by the clock, not at all.
+    absolute = !target.checked && !absolute;
+    if (absolute) target.checked = true;
+    clocks(list());
+  });
+  let waits = 0;
+  let was = scrollY;
+  addEventListener("scroll", () => {
+    waits ||= requestAnimationFrame(() => {
+      waits = 0;
+      if (scrollY < was - 4) follows.checked = false;
+      if (whole() && atEnd() && list().dataset.live !== undefined) follows.checked = true;
+      was = scrollY;
+      seen();
+    });
+  }, { passive: true });
+  addEventListener("hashchange", () => anchor(location.hash) && one(() => go(...anchor(location.hash))));
+  if (part("hits")) part("hits").open = false;
+  first();
+}
+
+// Where it opens: at what was asked for, at its error, or where it goes on.
+function first() {
+  const live = list().dataset.live !== undefined;
+  const to = anchor(location.hash) ?? anchor(`#${list().dataset.focus ?? ""}`);
+  if (live) {
+    part("follow-label").hidden = false;
+    follows.addEventListener("change", () => follows.checked && one(newest));
+    document.addEventListener("log", ({ detail }) => grown(detail));
+  }
+  if (to && !scrollY) one(() => go(...to));
+  else if (live && !location.search) {
+    follows.checked = true;
+    one(newest);
+  } else shown();
+  if (part("map").dataset.part !== undefined) one(strip);
+}
+
+if (list()) begin();

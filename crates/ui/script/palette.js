@@ -29,7 +29,7 @@ function draw() {
     ...shown.map((e, i) => {
       const option = make("li", { id: `palette-${i}`, role: "option", "aria-selected": String(i === at) });
       option.append(make("span", { class: "t1" }, e.title), make("span", { class: "m end nw" }, e.kind));
-      option.addEventListener("click", () => location.assign(e.href));
+      option.addEventListener("click", () => choose(e));
       return option;
     }),
   );
@@ -38,10 +38,22 @@ function draw() {
   else box.field.removeAttribute("aria-activedescendant");
 }
 
+// Goes there, or sends the form that does it.
+function choose({ href, form }) {
+  if (!form) {
+    box.dialog.close();
+    return location.assign(href);
+  }
+  const fields = [...form, ["csrf", document.body.dataset.csrf]];
+  const sent = make("form", { method: "post", action: href, hidden: "" }, ...fields.map(([name, value]) => make("input", { name, value })));
+  document.body.append(sent);
+  sent.submit();
+}
+
 function key(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step && shown.length) at = (at + step + shown.length) % shown.length;
-  else if (event.key === "Enter" && shown[at]) location.assign(shown[at].href);
+  else if (event.key === "Enter" && shown[at]) choose(shown[at]);
   else return;
   event.preventDefault();
   draw();

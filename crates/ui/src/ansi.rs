@@ -7,6 +7,7 @@
 
 use anstyle_parse::{Params, Parser, Perform};
 use maud::{Markup, html};
+use std::ops::Range;
 
 /// Longer addresses are no links.
 const LINK_BYTES_MAX: usize = 2048;
@@ -36,7 +37,7 @@ pub struct Span {
 }
 
 /// Reads line after line of one step; the look that a line leaves behind is how the next one begins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ansi {
     style: Style,
 }
@@ -76,6 +77,19 @@ impl Ansi {
         row.spans()
     }
 
+    /// Takes over the look that a line leaves behind, without writing the line.
+    pub fn pass(&mut self, line: &[u8]) {
+        const ESCAPE: u8 = 0x1b;
+        if line.contains(&ESCAPE) {
+            let mut parser: Parser = Parser::default();
+            let mut looks = Looks(self.style);
+            for byte in line {
+                parser.advance(&mut looks, *byte);
+            }
+            self.style = looks.0;
+        }
+    }
+
     /// The same as markup: text, and `span` and `a` with our classes.
     pub fn markup(&mut self, line: &[u8]) -> Markup {
         markup(&self.line(line))
@@ -87,6 +101,42 @@ impl Ansi {
 pub fn plain(line: &[u8]) -> String {
     let spans = Ansi::default().line(line);
     spans.into_iter().map(|span| span.text).collect()
+}
+
+/// Spans as markup, with parts of their text marked: ranges of bytes over the whole text, in order.
+#[must_use]
+pub fn marked(spans: &[Span], ranges: &[Range<usize>]) -> Markup {
+    html! {
+        @for (span, marked) in cut(spans, ranges) {
+            @if marked { mark { (markup(&[span])) } } @else { (markup(&[span])) }
+        }
+    }
+}
+
+/// Spans cut at the ends of the ranges, and which lie in one of them.
+fn cut(spans: &[Span], ranges: &[Range<usize>]) -> Vec<(Span, bool)> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for span in spans {
+        let end = start + span.text.len();
+        let edges = ranges.iter().flat_map(|range| [range.start, range.end]);
+        let inside = edges.filter(|edge| start < *edge && *edge < end);
+        let mut at = start;
+        for edge in inside.chain([end]) {
+            let text = span
+                .text
+                .get(at - start..edge.max(at) - start)
+                .unwrap_or_default();
+            if !text.is_empty() {
+                let marked = ranges.iter().any(|range| range.contains(&at));
+                let text = text.to_owned();
+                pieces.push((Span { text, ..span.clone() }, marked));
+                at = edge;
+            }
+        }
+        start = end;
+    }
+    pieces
 }
 
 /// Spans as markup.
@@ -270,6 +320,22 @@ struct Cell {
     sign: char,
     style: Style,
     link: Option<usize>,
+}
+
+/// Hears of nothing but looks.
+struct Looks(Style);
+
+impl Perform for Looks {
+    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: u8) {
+        if action != b'm' || ignore || !intermediates.is_empty() {
+            return;
+        }
+        if params.is_empty() {
+            self.0 = Style::default();
+        } else {
+            self.0.select(params);
+        }
+    }
 }
 
 impl Row {

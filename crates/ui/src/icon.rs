@@ -26,6 +26,7 @@ pub enum Icon {
     Copy,
     Arrow,
     ArrowDown,
+    ArrowUp,
     Dot,
     Shield,
 }
@@ -56,6 +57,7 @@ impl Icon {
             Icon::Copy => "copy",
             Icon::Arrow => "arr",
             Icon::ArrowDown => "down",
+            Icon::ArrowUp => "up",
             Icon::Dot => "dot",
             Icon::Shield => "shield",
         }
@@ -106,6 +108,7 @@ const SPRITE: &str = concat!(
     r##"<symbol id="copy" viewBox="0 0 16 16"><rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.5 2.5H4A1.5 1.5 0 0 0 2.5 4v6.5"/></symbol>"##,
     r##"<symbol id="arr" viewBox="0 0 16 16"><path d="M2.5 8h10.6M9.2 4.2L13 8l-3.8 3.8"/></symbol>"##,
     r##"<symbol id="down" viewBox="0 0 16 16"><path d="M8 2.5v10.6M4.2 9.2L8 13l3.8-3.8"/></symbol>"##,
+    r##"<symbol id="up" viewBox="0 0 16 16"><path d="M8 13.5V2.9M4.2 6.8L8 3l3.8 3.8"/></symbol>"##,
     r##"<symbol id="dot" viewBox="0 0 16 16"><circle class="f" cx="8" cy="8" r="3"/></symbol>"##,
     r##"<symbol id="shield" viewBox="0 0 16 16"><path d="M8 1.6l5.4 2v4.1c0 3.2-2.2 5.4-5.4 6.7-3.2-1.3-5.4-3.5-5.4-6.7V3.6z"/></symbol>"##,
     "</defs></svg>",

@@ -41,7 +41,8 @@
     const href = e.getAttribute("href") ?? "";
     if (href.startsWith("#") && !document.getElementById(href.slice(1))) faults.push(`a drawing is missing: ${href}`);
   }
-  for (const e of all("svg")) {
+  // What is drawn inside of a drawing is named with it.
+  for (const e of all("svg").filter((e) => !e.parentElement.closest("svg"))) {
     const named = e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.querySelector(":scope > title");
     if (e.getAttribute("aria-hidden") !== "true" && !e.closest("[aria-hidden=true]") && !named) faults.push(`a drawing without a name: ${shown(e)}`);
   }
@@ -70,20 +71,23 @@
     return [r * scale, g * scale, b * scale, a];
   };
   const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
-  const ground = (element) => {
-    const layers = [];
-    // In a drawing, what was drawn before at its place is its ground.
-    const { left, right, top, bottom } = element.getBoundingClientRect();
-    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
-    for (const rect of [...(element.closest("svg")?.querySelectorAll("rect") ?? [])].reverse()) {
-      const box = rect.getBoundingClientRect();
-      const below = rect.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING;
-      if (!below || x < box.left || x > box.right || y < box.top || y > box.bottom) continue;
-      const { fill, fillOpacity, opacity } = getComputedStyle(rect);
-      if (fill === "none") continue;
+  // In a drawing a text stands on the last shape before it that reaches around its middle.
+  const shapes = (element) => {
+    const box = element.getBoundingClientRect();
+    const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+    const under = (shape) => {
+      const { left, right, top, bottom } = shape.getBoundingClientRect();
+      return left <= x && x <= right && top <= y && y <= bottom && shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING;
+    };
+    const fills = [...(element.closest("svg")?.querySelectorAll("rect, circle") ?? [])].filter(under).map((shape) => {
+      const { fill, fillOpacity, opacity } = getComputedStyle(shape);
       const [r, g, b, a] = parts(fill);
-      layers.push([r, g, b, a * fillOpacity * opacity]);
-    }
+      return [r, g, b, fill === "none" ? 0 : a * fillOpacity * opacity];
+    });
+    return fills.reverse().filter((fill) => fill[3] > 0);
+  };
+  const ground = (element) => {
+    const layers = shapes(element);
     for (let e = element; e; e = e.parentElement) {
       const layer = parts(getComputedStyle(e).backgroundColor);
       if (layer[3] > 0) layers.push(layer);

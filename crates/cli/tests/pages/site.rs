@@ -133,6 +133,10 @@ fn shop_files() -> Vec<(&'static str, String)> {
             ".github/workflows/production.yml",
             include_str!("shop/production.yml").to_owned(),
         ),
+        (
+            ".github/workflows/long.yml",
+            include_str!("shop/long.yml").to_owned(),
+        ),
     ]
 }
 

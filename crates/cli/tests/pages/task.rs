@@ -5,7 +5,7 @@ use crate::site::site;
 use pilotage_testkit::browser::Page;
 
 /// Starts a workflow of `shop/web` by hand and gives the run's path.
-fn started(workflow: &str, fields: &[&str]) -> String {
+pub(crate) fn started(workflow: &str, fields: &[&str]) -> String {
     let mut arguments = vec!["workflow", "run", workflow, "--json"];
     for field in fields {
         arguments.extend(["-f", field]);
@@ -222,7 +222,7 @@ fn all_can_be_read_without_scripts() {
         ("/shop/web/settings", "Secrets"),
         ("/settings", "Tokens"),
         ("/runners", "slots"),
-        ("/audit", "environment"),
+        ("/audit", "chain verified"),
         ("/search?q=staging", "staging of shop/web"),
         ("/me", "Sign out"),
     ] {

@@ -2,7 +2,7 @@
 
 use super::page::{WebResult, show};
 use super::viewer::Viewer;
-use super::{run, runners};
+use super::{away, run, runners};
 use crate::app::App;
 use crate::driver::environment::{request, rules};
 use crate::error::AppResult;
@@ -106,7 +106,10 @@ async fn view(app: &Arc<App>, viewer: &Viewer, filter: &str) -> WebResult<Dashbo
         projects.push(row);
     }
     needs.sort_by_key(|need| -need.at);
+    let put_away = away::keys(app, viewer).await?;
+    let (away, needs) = needs.into_iter().partition(|need| put_away.contains(&need.key));
     Ok(Dashboard {
+        away,
         viewer: viewer.shown(),
         filter: filter.to_owned(),
         queue: queue(app, viewer).await?,
@@ -130,6 +133,7 @@ async fn bad_ends(c: &mut Connection, names: &HashMap<i64, String>, now: i64) ->
             _ => (Status::NeedsAttention, "needs attention"),
         };
         needs.push(Need {
+            key: format!("deployment {}", row.id),
             status,
             what: what.to_owned(),
             detail: format!("{project} deployment #{}: {}", row.id, row.reason),
@@ -263,6 +267,7 @@ async fn broken(
         format!("is broken: {}", said.error)
     };
     Ok(Need {
+        key: format!("run {} {}", bar.id, bar.attempt),
         status: Status::Failed,
         place: project.default_branch.clone(),
         what,
@@ -357,6 +362,7 @@ async fn approvals(
 
 fn waits(place: String, detail: String, at: i64, href: String) -> Need {
     Need {
+        key: format!("approval {at} {place} {href}"),
         status: Status::Waiting,
         place,
         what: "waits for your approval".to_owned(),

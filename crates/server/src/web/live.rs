@@ -4,6 +4,9 @@
 //! again, with the viewer's present rights, and those whose text changed are sent. A stream that begins again sends
 //! them all; so nothing is missed whatever was lost, and no history has to be kept. Each patch has a revision that
 //! only rises, over restarts as well, so that a browser never goes back in time.
+//!
+//! One stream can serve all tabs of a browser, so each event names its topic. Of a log it says how far it is; its
+//! lines are asked for by those who show them.
 
 use super::page::{WebError, WebResult};
 use super::run;
@@ -18,6 +21,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use pilotage_store::LogState;
 use pilotage_ui::Fragment;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -33,7 +37,10 @@ const SILENCE: Duration = Duration::from_secs(15);
 const TOGETHER: Duration = Duration::from_millis(100);
 /// What a guard sees is drawn again at most this often.
 const FIGURES: Duration = Duration::from_secs(1);
-const TOPICS_MAX: usize = 8;
+/// How far a log is, is said at most so often.
+const GROWING: Duration = Duration::from_millis(25);
+/// All tabs of a browser together.
+const TOPICS_MAX: usize = 32;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/-/events", get(stream))
@@ -108,11 +115,8 @@ async fn stream(
     headers: HeaderMap,
     Query(Topics { topics }): Query<Topics>,
 ) -> WebResult<Response> {
-    let topics: Option<Vec<Topic>> = topics
-        .split('\n')
-        .take(TOPICS_MAX + 1)
-        .map(Topic::parse)
-        .collect();
+    let parsed = |text: &str| Some((text.to_owned(), Topic::parse(text)?));
+    let topics: Option<Vec<(String, Topic)>> = topics.split('\n').take(TOPICS_MAX + 1).map(parsed).collect();
     let Some(topics) = topics.filter(|topics| topics.len() <= TOPICS_MAX) else {
         return Err(AppError::bad_request("a topic is not known").into());
     };
@@ -121,7 +125,10 @@ async fn stream(
         figures: Figures::new(&app),
         stopping: app.stopping.clone(),
         not_before: Instant::now(),
+        grown_not_before: Instant::now(),
         sent: HashMap::new(),
+        logs: Vec::new(),
+        changed: true,
         first: true,
         viewer,
         headers,
@@ -143,14 +150,27 @@ struct Follower {
     viewer: Viewer,
     /// With the cookie, which may be worth nothing any more.
     headers: HeaderMap,
-    topics: Vec<Topic>,
+    /// As the browser names them.
+    topics: Vec<(String, Topic)>,
     changes: watch::Receiver<u64>,
     figures: Figures,
     stopping: watch::Receiver<bool>,
     not_before: Instant,
-    /// The last text of each element.
-    sent: HashMap<String, String>,
+    grown_not_before: Instant,
+    /// The last text of each element, by its topic and its id.
+    sent: HashMap<(String, String), String>,
+    /// How far the logs among the topics are.
+    logs: Vec<Growing>,
+    /// Something changed since it was looked at.
+    changed: bool,
     first: bool,
+}
+
+struct Growing {
+    topic: String,
+    /// None once it is over; that it was heard of stays known.
+    state: Option<watch::Receiver<LogState>>,
+    said: Option<LogState>,
 }
 
 async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, std::io::Error> {
@@ -158,29 +178,39 @@ async fn next(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, std::
         if *follower.stopping.borrow() {
             return Ok(None);
         }
+        let mut text = String::new();
         // What comes close together is drawn together.
-        tokio::time::sleep_until(follower.not_before).await;
-        follower.not_before = Instant::now() + TOGETHER;
-        follower.changes.borrow_and_update();
-        // Signed out, or what it followed is gone: the browser asks for the page again and is told there.
-        let Ok(text) = follower.look().await else {
-            return Ok(None);
-        };
+        if follower.changed && follower.not_before <= Instant::now() {
+            follower.not_before = Instant::now() + TOGETHER;
+            follower.changed = false;
+            follower.changes.borrow_and_update();
+            // Signed out: the browser asks again and is told there.
+            match follower.look().await {
+                Ok(seen) => text = seen,
+                Err(_) => return Ok(None),
+            }
+        }
+        follower.say_growth(&mut text);
         if !text.is_empty() {
             return Ok(Some((Bytes::from(text), follower)));
         }
+        let (not_before, grown_not_before) = (follower.not_before, follower.grown_not_before);
         let Follower {
             app,
             changes,
+            changed,
             figures,
             stopping,
             topics,
+            logs,
             ..
         } = &mut follower;
         tokio::select! {
-            _ = changes.changed() => {}
-            () = figures.changed(app, topics) => {}
+            _ = changes.changed(), if !*changed => *changed = true,
+            () = figures.changed(app, topics), if !*changed => *changed = true,
+            () = tokio::time::sleep_until(not_before), if *changed => {}
             _ = stopping.changed() => {}
+            () = grown(logs, grown_not_before) => {}
             () = tokio::time::sleep(SILENCE) => return Ok(Some((Bytes::from_static(b":\n\n"), follower))),
         }
     }
@@ -191,6 +221,8 @@ struct Figures {
     live: watch::Receiver<u64>,
     measured: watch::Receiver<u64>,
     not_before: Instant,
+    /// A guard saw more, and that was not shown yet.
+    due: bool,
 }
 
 impl Figures {
@@ -199,27 +231,42 @@ impl Figures {
             live: app.live.changes(),
             measured: app.metrics.changes(),
             not_before: Instant::now(),
+            due: false,
         }
     }
 
-    /// Comes back when one of these pages would show new figures.
-    async fn changed(&mut self, app: &App, topics: &[Topic]) {
-        let measures = topics.iter().any(|topic| matches!(topic, Topic::Environment(_)));
-        let judged = |topic: &Topic| matches!(topic, Topic::Deployment(id) if app.live.is_judging(*id));
+    /// Comes back when one of these pages would show new figures. Dropped before, it forgets nothing.
+    async fn changed(&mut self, app: &App, topics: &[(String, Topic)]) {
+        let measures = topics
+            .iter()
+            .any(|(_, topic)| matches!(topic, Topic::Environment(_)));
+        let judged =
+            |(_, topic): &(String, Topic)| matches!(topic, Topic::Deployment(id) if app.live.is_judging(*id));
         loop {
+            if self.due {
+                tokio::time::sleep_until(self.not_before).await;
+                self.not_before = Instant::now() + FIGURES;
+                self.due = false;
+                return;
+            }
             tokio::select! {
-                Ok(()) = self.live.changed() => {
-                    if topics.iter().any(judged) {
-                        tokio::time::sleep_until(self.not_before).await;
-                        self.not_before = Instant::now() + FIGURES;
-                        return;
-                    }
-                }
+                Ok(()) = self.live.changed() => self.due = topics.iter().any(judged),
                 Ok(()) = self.measured.changed(), if measures => return,
                 else => return std::future::pending().await,
             }
         }
     }
+}
+
+/// When one of the logs has grown or ended.
+async fn grown(logs: &mut [Growing], not_before: Instant) {
+    tokio::time::sleep_until(not_before).await;
+    let states = logs.iter_mut().filter_map(|log| log.state.as_mut());
+    let changes: Vec<_> = states.map(|state| Box::pin(state.changed())).collect();
+    if changes.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    futures_util::future::select_all(changes).await.0.ok();
 }
 
 impl Follower {
@@ -233,21 +280,59 @@ impl Follower {
             // Says at once that the line stands.
             text.push_str(":\n\n");
         }
-        for topic in &self.topics {
-            for fragment in topic.fragments(&self.app, &self.viewer).await? {
-                if self.sent.get(&fragment.id) != Some(&fragment.html) {
-                    text.push_str(&patch(&fragment, revision(self.app.now())));
-                    self.sent.insert(fragment.id, fragment.html);
+        for (name, topic) in std::mem::take(&mut self.topics) {
+            let fragments = match topic.fragments(&self.app, &self.viewer).await {
+                Ok(fragments) => fragments,
+                // Gone, or not theirs any more: the others go on.
+                Err(WebError::Refused(error)) if error.status.is_client_error() => {
+                    self.logs.retain(|log| log.topic != name);
+                    text.push_str(&event("gone", &serde_json::json!({"topic": name})));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for fragment in fragments {
+                let key = (name.clone(), fragment.id);
+                if self.sent.get(&key) != Some(&fragment.html) {
+                    let rev = revision(self.app.now());
+                    let patch =
+                        serde_json::json!({"topic": name, "id": key.1, "rev": rev, "html": fragment.html});
+                    text.push_str(&event("patch", &patch));
+                    self.sent.insert(key, fragment.html);
                 }
             }
+            if let (Topic::Log(job), false) = (&topic, self.logs.iter().any(|log| log.topic == name)) {
+                let state = super::log::growth(&self.app, *job).await?;
+                self.logs.push(Growing {
+                    topic: name.clone(),
+                    state: Some(state),
+                    said: None,
+                });
+            }
+            self.topics.push((name, topic));
         }
         Ok(text)
     }
+
+    fn say_growth(&mut self, text: &mut String) {
+        for log in &mut self.logs {
+            let Some(state) = &mut log.state else { continue };
+            let now = *state.borrow_and_update();
+            if log.said != Some(now) {
+                let said = serde_json::json!({"topic": log.topic, "lines": now.lines, "ended": now.ended});
+                text.push_str(&event("log", &said));
+                log.said = Some(now);
+                self.grown_not_before = Instant::now() + GROWING;
+            }
+            if now.ended || state.has_changed().is_err() {
+                log.state = None;
+            }
+        }
+    }
 }
 
-fn patch(fragment: &Fragment, rev: i64) -> String {
-    let data = serde_json::json!({"id": fragment.id, "rev": rev, "html": fragment.html});
-    format!("event: patch\ndata: {data}\n\n")
+fn event(name: &str, data: &serde_json::Value) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
 }
 
 /// Above every one before it, on this server and on the one before it: milliseconds, or one more than the last.

@@ -5,11 +5,13 @@
 
 mod asset;
 mod audit;
+mod away;
 mod dashboard;
 mod deployment;
 mod environment;
 mod environments;
 mod form;
+mod help;
 mod live;
 mod log;
 mod overview;
@@ -30,6 +32,7 @@ pub(crate) use audit::Walked;
 pub(crate) use dashboard::Said;
 pub(crate) use environment::Known;
 pub(crate) use streams::Streams;
+pub(crate) use log::Indexes;
 
 use crate::app::App;
 use crate::error::AppError;
@@ -50,9 +53,11 @@ pub(crate) const RESERVED: &[&str] = &[
     "api",
     "audit",
     "environments",
+    "help",
     "login",
     "logout",
     "me",
+    "needs",
     "queue",
     "runners",
     "runs",
@@ -67,6 +72,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(environment::routes())
         .merge(environments::routes())
         .merge(overview::routes())
+        .merge(help::routes())
         .merge(rollback::routes())
         .merge(run::routes())
         .merge(runs::routes())
@@ -80,6 +86,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(log::routes())
         .merge(asset::routes())
         .merge(audit::routes())
+        .merge(away::routes())
         .merge(runners::routes())
         .merge(server::routes())
         .merge(workflow::routes())
@@ -97,6 +104,8 @@ const ARCHIVE: NotForContentType = NotForContentType::const_new("application/zip
 
 /// What is downloaded runs nothing, whoever wrote it, wherever it is opened.
 const DOWNLOAD: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+/// What `form.js` sends with a form, to be told where it leads instead of being led there.
+const SCRIPTED: &str = "x-form";
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
@@ -106,6 +115,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// and run nothing but ours.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let asked = request.headers().clone();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = match of_another_site(&request) {
         // What the framework refuses (a number that is none) is a page like other refusals.
         None => match crate::error::refusal(next.run(request).await).await {
@@ -114,17 +124,28 @@ async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         },
         Some(error) => WebError::from(error).into_response(),
     };
-    if response.status().is_client_error() || response.status().is_server_error() {
+    if asked.contains_key(SCRIPTED) {
+        response = page::for_script(response);
+    } else if response.status().is_client_error() || response.status().is_server_error() {
         let viewer = Viewer::of(&asked, &app).await.ok().flatten();
         response = page::for_reader(response, viewer.as_ref(), session::theme(&asked));
     }
     let download = response.headers().contains_key(header::CONTENT_DISPOSITION);
     secured(&mut response, if download { DOWNLOAD } else { POLICY });
+    let ahead = reads
+        && asked
+            .get("sec-purpose")
+            .is_some_and(|purpose| purpose.as_bytes().starts_with(b"prefetch"));
     let headers = response.headers_mut();
     // What one person may see is kept by nobody else; the way back through the history stays quick.
     headers
         .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("private, no-cache"));
+        // What was asked for ahead is there when it is wanted, if that is soon.
+        .or_insert(HeaderValue::from_static(if ahead {
+            "private, max-age=5"
+        } else {
+            "private, no-cache"
+        }));
     response
 }
 

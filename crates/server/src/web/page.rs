@@ -3,6 +3,7 @@
 use super::viewer::Viewer;
 use crate::attempts::Reason;
 use crate::error::AppError;
+use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::Markup;
@@ -86,6 +87,22 @@ pub(super) fn for_reader(mut response: Response, viewer: Option<&Viewer>, theme:
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, html.into())
+}
+
+/// The answer to a form for a script: where it leads, or why it was refused, in words.
+pub(super) fn for_script(mut response: Response) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let advice = problem.advice.map(|advice| format!(" {advice}"));
+        let detail = problem.detail + &advice.unwrap_or_default();
+        return (response.status(), Json(serde_json::json!({"detail": detail}))).into_response();
+    }
+    if response.status().is_redirection()
+        && let Some(to) = response.headers_mut().remove(header::LOCATION)
+    {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert("x-location", to);
+    }
+    response
 }
 
 /// A lowercase fragment as a sentence.

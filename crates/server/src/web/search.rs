@@ -43,7 +43,12 @@ async fn page(State(app): State<Arc<App>>, viewer: Viewer, Query(words): Query<W
     found.retain(|entry| entry.fits(&query));
     let more = found.len().saturating_sub(SHOWN_MAX);
     found.truncate(SHOWN_MAX);
-    let search = Search { query, found, more };
+    let search = Search {
+        viewer: viewer.shown(),
+        query,
+        found,
+        more,
+    };
     let shell = Shell::new("Find or do", Place::Server(ServerTab::Other));
     Ok(show(&viewer, shell, &search.main()))
 }
@@ -51,9 +56,10 @@ async fn page(State(app): State<Arc<App>>, viewer: Viewer, Query(words): Query<W
 async fn palette(State(app): State<Arc<App>>, viewer: Viewer, headers: HeaderMap) -> WebResult<Response> {
     let mut found = entries(&app, &viewer).await?;
     found.truncate(ENTRIES_MAX);
-    let list = found
-        .iter()
-        .map(|entry| json!({"kind": entry.kind, "title": entry.title, "href": entry.href}));
+    let list = found.iter().map(|entry| match &entry.form {
+        None => json!({"kind": entry.kind, "title": entry.title, "href": entry.href}),
+        Some(form) => json!({"kind": entry.kind, "title": entry.title, "href": entry.href, "form": form}),
+    });
     let list = Value::Array(list.collect());
     let tag = format!("W/\"{}\"", hex::encode(Sha256::digest(list.to_string())));
     let same = headers
@@ -95,6 +101,10 @@ async fn entries(app: &App, viewer: &Viewer) -> WebResult<Vec<Entry>> {
                 let title = format!("Roll back {name} of {path}…");
                 found.push(entry("Roll back", title, format!("{href}/rollback")));
             }
+            if viewer.may(Scope::Deploy, project) {
+                let title = format!("Deploy to {name} of {path}…");
+                found.push(entry("Deploy", title, format!("{href}#deploy")));
+            }
             found.push(entry("Environment", format!("{name} of {path}"), href));
         }
         if found.len() > ENTRIES_MAX {
@@ -109,8 +119,21 @@ async fn entries(app: &App, viewer: &Viewer) -> WebResult<Vec<Entry>> {
     for run in app.store.read().await?.runs(&filter).await? {
         if let Some(project) = projects.iter().find(|project| project.id == run.project_id) {
             let path = project.path();
-            let title = format!("#{} {} of {path}", run.id, run.title);
-            found.push(entry("Run", title, format!("/{path}/runs/{}", run.id)));
+            let href = format!("/{path}/runs/{}", run.id);
+            let failed = matches!(
+                run.conclusion.as_deref(),
+                Some("failure" | "timed_out" | "cancelled")
+            );
+            if failed && viewer.may(Scope::Write, project) {
+                let title = format!("Rerun failed jobs of #{} {}", run.id, run.title);
+                found.push(form(
+                    "Rerun",
+                    title,
+                    format!("{href}/rerun"),
+                    &[("which", "failed")],
+                ));
+            }
+            found.push(entry("Run", format!("#{} {} of {path}", run.id, run.title), href));
         }
     }
     Ok(found)
@@ -124,14 +147,37 @@ fn places(admin: bool) -> Vec<Entry> {
         ("Audit log", "/audit", true),
         ("Settings", "/settings", true),
         ("Your account, sign out", "/me", false),
+        ("Keys", "/help/keys", false),
     ];
+    let look = |theme: &'static str| {
+        form(
+            "Look",
+            format!("Theme {theme}"),
+            "/me/theme".to_owned(),
+            &[("theme", theme)],
+        )
+    };
     all.into_iter()
         .filter(|(_, _, for_admin)| admin || !for_admin)
         .map(|(title, href, _)| entry("Page", title.to_owned(), href.to_owned()))
+        .chain(["dark", "light", "system"].map(look))
         .collect()
 }
 
 fn entry(kind: &'static str, title: String, href: String) -> Entry {
     let title = title.chars().take(TITLE_CHARS_MAX).collect();
-    Entry { kind, title, href }
+    Entry {
+        kind,
+        title,
+        href,
+        form: None,
+    }
+}
+
+/// What is done by a form instead of a page.
+fn form(kind: &'static str, title: String, action: String, fields: &[(&'static str, &'static str)]) -> Entry {
+    Entry {
+        form: Some(fields.to_vec()),
+        ..entry(kind, title, action)
+    }
 }

@@ -16,6 +16,8 @@ pub struct Page {
     session: String,
     target: String,
     context: String,
+    /// A tab beside another page, whose cookies it knows.
+    beside: bool,
     events: Arc<Session>,
     /// Without scripts a page cannot be waited for: promises stand still too. It does not change either.
     scripts: AtomicBool,
@@ -44,7 +46,21 @@ impl Page {
             "Target.createBrowserContext",
             json!({ "disposeOnDetach": true }),
         );
-        let context = text(&context["browserContextId"]);
+        Self::within(connection.clone(), text(&context["browserContextId"]), false)
+    }
+
+    /// Another tab of the same person. It is to be dropped before the page is.
+    pub fn tab(&self) -> Self {
+        let page = Self::within(Arc::clone(&self.connection), self.context.clone(), true);
+        page.resize(1280, 900);
+        page
+    }
+
+    fn within(connection: Arc<Connection>, context: String, beside: bool) -> Self {
+        let ask = |session: Option<&str>, method: &str, parameters: Value| {
+            let answer = connection.call(session, method, parameters, BOUND);
+            answer.unwrap_or_else(|error| panic!("a new page: {method}: {error}"))
+        };
         let made = json!({ "url": "about:blank", "browserContextId": context, "newWindow": true });
         let target = text(&ask(None, "Target.createTarget", made)["targetId"]);
         let attached = ask(
@@ -59,6 +75,7 @@ impl Page {
             session,
             target,
             context,
+            beside,
             scripts: AtomicBool::new(true),
         };
         for domain in [
@@ -418,10 +435,12 @@ impl Drop for Page {
     fn drop(&mut self) {
         let closed = json!({ "targetId": self.target });
         let _ = self.connection.call(None, "Target.closeTarget", closed, BOUND);
-        let disposed = json!({ "browserContextId": self.context });
-        let _ = self
-            .connection
-            .call(None, "Target.disposeBrowserContext", disposed, BOUND);
+        if !self.beside {
+            let disposed = json!({ "browserContextId": self.context });
+            let _ = self
+                .connection
+                .call(None, "Target.disposeBrowserContext", disposed, BOUND);
+        }
         self.connection.forget(&self.session);
     }
 }

@@ -199,7 +199,39 @@ fn is_harmless(html: &str, from: &str) {
     }
 }
 
+#[test]
+fn a_part_of_the_text_is_marked_across_looks() {
+    let spans = Ansi::default().line(b"one \x1b[31mtwo\x1b[0m three");
+    for (ranges, expected) in [
+        (vec![], "one <span class=\"f1\">two</span> three"),
+        (
+            vec![(0, 3)],
+            "<mark>one</mark> <span class=\"f1\">two</span> three",
+        ),
+        (
+            vec![(2, 5), (8, 9)],
+            "on<mark>e </mark><mark><span class=\"f1\">t</span></mark><span class=\"f1\">wo</span> <mark>t</mark>hree",
+        ),
+        (
+            vec![(0, 99)],
+            "<mark>one </mark><mark><span class=\"f1\">two</span></mark><mark> three</mark>",
+        ),
+    ] {
+        let ranges: Vec<_> = ranges.into_iter().map(|(from, until)| from..until).collect();
+        assert_eq!(marked(&spans, &ranges).into_string(), expected);
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_line_that_is_passed_over_leaves_the_look_that_it_leaves_when_it_is_read(line in prop::collection::vec(any::<u8>(), 0..200)) {
+        let (mut read, mut passed) = (Ansi::default(), Ansi::default());
+        let line = String::from_utf8_lossy(&line).into_owned();
+        read.line(line.as_bytes());
+        passed.pass(line.as_bytes());
+        prop_assert_eq!(read, passed);
+    }
+
     #[test]
     fn any_bytes_give_harmless_markup(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..4)) {
         let mut ansi = Ansi::default();

@@ -21,12 +21,16 @@ pub struct Dashboard {
     /// Where this server is reached, while it has no project yet.
     pub first: Option<String>,
     pub needs: Vec<Need>,
+    /// What the reader has put away of it.
+    pub away: Vec<Need>,
     pub running: Vec<Running>,
     pub projects: Vec<Project>,
 }
 
 /// Something that a person may have to look at.
 pub struct Need {
+    /// By which it is put away: it names this one event.
+    pub key: String,
     pub status: Status,
     /// `production` or `main`.
     pub place: String,
@@ -114,7 +118,7 @@ impl Dashboard {
 
     fn needs(&self) -> Markup {
         html! {
-            section id="needs" class="first" aria-labelledby="need" {
+            section id="needs" class="first" data-still aria-labelledby="need" {
                 div class="head" { h2 id="need" { "Needs you" } span class="m" { (self.needs.len()) } }
                 @if self.needs.is_empty() { p class="m s" { "Nothing does." } }
                 ol class="rows need" {
@@ -134,6 +138,37 @@ impl Dashboard {
                                         button class="btn sm" type="submit" { "Rerun failed" }
                                     }
                                 }
+                                form method="post" action="/needs/away" data-live data-done="Put away." data-undo="/needs/back" {
+                                    (self.key(need))
+                                    button class="btn sm no" type="submit" title="Do not show this again" { "Put away" }
+                                }
+                            }
+                        }
+                    }
+                }
+                (self.put_away())
+            }
+        }
+    }
+
+    fn key(&self, need: &Need) -> Markup {
+        html! { (csrf_field(&self.viewer)) input type="hidden" name="key" value=(need.key); }
+    }
+
+    fn put_away(&self) -> Markup {
+        html! {
+            @if !self.away.is_empty() {
+                details class="fold" id="away" {
+                    summary { (words::count(self.away.len() as u64)) " put away" }
+                    ol class="rows" {
+                        @for need in &self.away {
+                            li {
+                                (need.status.icon())
+                                a class="t1" href=(need.href) { b { (need.place) } " " (need.what) }
+                                form class="end" method="post" action="/needs/back" data-live {
+                                    (self.key(need))
+                                    button class="btn sm" type="submit" { "Bring back" }
+                                }
                             }
                         }
                     }
@@ -144,7 +179,7 @@ impl Dashboard {
 
     fn running(&self) -> Markup {
         html! {
-            section id="running" class="first" aria-labelledby="now" {
+            section id="running" class="first" data-still aria-labelledby="now" {
                 div class="head" { h2 id="now" { "Running now" } span class="m" {
                     (words::counted(self.running.len() as u64, "run", "runs"))
                     @if let Some(queue) = &self.queue {
@@ -164,7 +199,7 @@ impl Dashboard {
 
     fn projects(&self) -> Markup {
         html! {
-            section id="projects" aria-labelledby="pr" {
+            section id="projects" data-still aria-labelledby="pr" {
                 div class="head" { h2 id="pr" { "Projects" } span class="m" { (self.projects.len()) }
                     form class="end acts" role="search" method="get" action="/" {
                         input class="flt" type="search" name="q" value=(self.filter) maxlength="200" aria-label="Filter projects" placeholder="Filter: name, status:failed";
@@ -323,7 +358,9 @@ mod tests {
             queue: None,
             first: None,
             now: 5000,
+            away: Vec::new(),
             needs: vec![Need {
+                key: "a\"b".to_owned(),
                 status: Status::Failed,
                 place: "<b>x".to_owned(),
                 what: "is broken".to_owned(),

@@ -55,6 +55,7 @@ impl Me {
                 }
             }
             (self.sessions())
+            p class="s" { a class="a" href="/help/keys" aria-keyshortcuts="?" { "Keys" } }
             @if self.viewer.admin {
                 // On phones the navigation has no room for them.
                 p class="s only-s" { a class="a" href="/runners" { "Runners" } " · " a class="a" href="/audit" { "Audit" } " · " a class="a" href="/settings" { "Settings" } }

@@ -5,6 +5,7 @@ pub mod dashboard;
 pub mod deployment;
 pub mod environment;
 pub mod environments;
+pub mod help;
 pub mod log;
 pub mod login;
 pub mod me;

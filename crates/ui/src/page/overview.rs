@@ -144,7 +144,7 @@ impl Overview {
         html! {
             div class="title" { div {
                 h1 { "Push " (self.project) " to begin" }
-                p class="m" { "Nothing was pushed to it yet." }
+                p class="m" { "Nothing was pushed to its branch " b { (self.branch) } " yet." }
             } }
             div class="cols" {
                 ol class="steps3" {
@@ -160,6 +160,8 @@ impl Overview {
                 }
                 aside class="alt" { (self.environments()) }
             }
+            // Other branches may have been pushed.
+            @if !self.runs.is_empty() { (self.last()) }
         }
     }
 }

@@ -167,13 +167,13 @@ impl Run {
             } @else if self.ended_at.is_some() {
                 form method="post" action={ (path) "/rerun" } class="acts" {
                     (csrf_field(&self.viewer))
-                    @if failed { button class="btn pri" name="which" value="failed" { "Rerun failed jobs" } }
+                    @if failed { button class="btn pri" name="which" value="failed" aria-keyshortcuts="r" { "Rerun failed jobs" } }
                     button class="btn" name="which" value="all" { "Rerun all jobs" }
                     a class="btn no" href={ (path) "/delete" } { "Delete…" }
                 }
             } @else {
                 details id="run-cancel" {
-                    summary class="btn" { "Cancel…" }
+                    summary class="btn" aria-keyshortcuts="x" { "Cancel…" }
                     form method="post" action={ (path) "/cancel" } class="acts" {
                         (csrf_field(&self.viewer))
                         button class="btn" { "Cancel run #" (self.id) }

@@ -1,9 +1,11 @@
 //! Where to go and what to do, as one list: the page of the search, and what the palette offers.
 
+use crate::shell::{Viewer, csrf_field};
 use crate::words;
 use maud::{Markup, html};
 
 pub struct Search {
+    pub viewer: Viewer,
     pub query: String,
     pub found: Vec<Entry>,
     /// More than are shown fit.
@@ -15,7 +17,10 @@ pub struct Entry {
     /// What sort of thing it is: `Project`.
     pub kind: &'static str,
     pub title: String,
+    /// Where it leads, or what the form is sent to that does it.
     pub href: String,
+    /// The fields of that form, beside the session's word; none where it is a link.
+    pub form: Option<Vec<(&'static str, &'static str)>>,
 }
 
 impl Entry {
@@ -46,7 +51,14 @@ impl Search {
                 ol class="rows" {
                     @for entry in &self.found {
                         li {
-                            a class="t1" href=(entry.href) { (entry.title) }
+                            @match &entry.form {
+                                None => a class="t1" href=(entry.href) { (entry.title) },
+                                Some(fields) => form class="t1" method="post" action=(entry.href) {
+                                    (csrf_field(&self.viewer))
+                                    @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+                                    button class="as-link" type="submit" { (entry.title) }
+                                }
+                            }
                             span class="m end nw" { (entry.kind) }
                         }
                     }
@@ -67,6 +79,7 @@ mod tests {
             kind: "Roll back",
             title: "Roll back production of kim/shop…".to_owned(),
             href: String::new(),
+            form: None,
         };
         for (query, fits) in [
             ("", true),
@@ -81,11 +94,17 @@ mod tests {
     #[test]
     fn what_others_wrote_stays_text() {
         let search = Search {
+            viewer: Viewer {
+                name: "ana".to_owned(),
+                csrf: "word".to_owned(),
+                admin: false,
+            },
             query: "\"><b>".to_owned(),
             found: vec![Entry {
                 kind: "Run",
                 title: "<i>x</i>".to_owned(),
                 href: "/a\"b".to_owned(),
+                form: None,
             }],
             more: 0,
         };
