@@ -31,8 +31,8 @@ mod workflow;
 pub(crate) use audit::Walked;
 pub(crate) use dashboard::Said;
 pub(crate) use environment::Known;
-pub(crate) use streams::Streams;
 pub(crate) use log::Indexes;
+pub(crate) use streams::Streams;
 
 use crate::app::App;
 use crate::error::AppError;
