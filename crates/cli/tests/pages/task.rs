@@ -212,8 +212,8 @@ fn all_can_be_read_without_scripts() {
     let run = newest("shop/web", "red");
     for (path, words) in [
         ("/", "Projects"),
-        ("/runs", "Round prices up"),
-        ("/shop/web", "Round prices up"),
+        ("/runs", "Prices in euros"),
+        ("/shop/web", "Prices in euros"),
         ("/shop/web/workflows", "slow.yml"),
         ("/shop/web/workflows/ci.yml", "does not start by hand"),
         (&run, "expected 200, got 201"),
