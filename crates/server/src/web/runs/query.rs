@@ -112,6 +112,9 @@ fn parts(text: &str) -> Result<Vec<(String, String)>, String> {
             (value, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         }
         if value.trim().is_empty() && !key.is_empty() {
+            if !KEYS.iter().any(|(known, _)| *known == key) {
+                return Err(unknown(&key));
+            }
             return Err(format!("`{key}:` needs a value behind it."));
         }
         if !value.trim().is_empty() {
