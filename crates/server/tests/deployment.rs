@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use support::reader::Reader;
 use support::{Checkout, World, target_exe};
 
 const APP: &str = r#"
@@ -497,9 +498,35 @@ async fn rules_hold_a_deployment_until_the_right_person_approves_the_right_diges
             .await,
         409
     );
+    // On the page, neither a button that there is not nor somebody who may not decides anything, and it says why.
+    let page = format!("/o/p/deployments/{id}");
+    let refused = async |token: &str, form: &str, fields: &[(&str, &str)], expected: u16, why: &str| {
+        let reader = Reader::new(&stage.world, token).await;
+        let answer = reader.post(&format!("{page}/{form}"), fields).await;
+        assert_eq!(answer.status, expected, "{}", answer.text);
+        assert!(answer.text.contains(why), "{}", answer.text);
+    };
+    let decides = |verdict: &'static str| [("digest", digest.as_str()), ("verdict", verdict)];
+    refused(
+        &ben,
+        "approval",
+        &decides("maybe"),
+        400,
+        "expected `approved` or `rejected`",
+    )
+    .await;
+    refused(
+        &stage.world.admin,
+        "approval",
+        &decides("approved"),
+        403,
+        "Admin is not a reviewer",
+    )
+    .await;
     let (status, answer) = stage.world.ask(Method::POST, &path, &ben, say(&digest)).await;
     assert_eq!(status.as_u16(), 204, "{answer}");
     check(&stage.ended(id).await, "live", "");
+    refused(&ben, "abort", &[("reason", "too late")], 409, "role=\"alert\"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -327,11 +327,7 @@ async fn names_lead_to_their_pages_and_locks_are_shown() {
     check(&ana.get("/o/p/environments").await.text, &[], &["locked by"]);
 
     // What may not be seen is as if it were not there.
-    let body = json!({"owner": "o", "name": "other"});
-    world.send(Method::POST, "projects", body).await;
-    let body = json!({"name": "eve", "kind": "person", "scopes": ["read"], "project": "o/other"});
-    let token = world.send(Method::POST, "tokens", body).await;
-    let eve = Reader::new(&world, token["token"].as_str().expect("a token")).await;
+    let eve = Reader::new(&world, &world.outsider("eve", &["read"]).await).await;
     assert_eq!(eve.get("/o/p/environments").await.status, 404);
     assert_eq!(eve.get(path).await.status, 404);
     check(

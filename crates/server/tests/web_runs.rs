@@ -5,7 +5,6 @@
 mod support;
 
 use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, Report};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use support::reader::Reader;
 use support::{Checkout, TestRunner, World};
@@ -125,16 +124,7 @@ async fn what_a_run_left_is_shown_downloaded_and_deleted_by_who_may() {
     }
     assert_eq!(answer.bytes().await.unwrap(), b"PK zip"[..]);
 
-    let bo = json!({"name": "bo", "kind": "person", "scopes": ["read", "write"], "project": "o/other"});
-    world
-        .send(
-            reqwest::Method::POST,
-            "projects",
-            json!({"owner": "o", "name": "other"}),
-        )
-        .await;
-    let bo = world.send(reqwest::Method::POST, "tokens", bo).await;
-    let bo = Reader::new(&world, bo["token"].as_str().unwrap()).await;
+    let bo = Reader::new(&world, &world.outsider("bo", &["read", "write"]).await).await;
     let kim = Reader::new(&world, &world.token("kim", "person", &["read"]).await).await;
     for (reader, path, expected) in [
         (&bo, path.as_str(), 404),
@@ -259,16 +249,7 @@ async fn lists_are_filtered_by_what_the_address_says() {
         text.contains("/o/p/runs/1") && !text.contains("/o/p/runs/2"),
         "{text}"
     );
-    let token = json!({"name": "bo", "kind": "person", "scopes": ["read"], "project": "o/other"});
-    world
-        .send(
-            reqwest::Method::POST,
-            "projects",
-            json!({"owner": "o", "name": "other"}),
-        )
-        .await;
-    let token = world.send(reqwest::Method::POST, "tokens", token).await;
-    let bo = Reader::new(&world, token["token"].as_str().unwrap()).await;
+    let bo = Reader::new(&world, &world.outsider("bo", &["read"]).await).await;
     assert_eq!(bo.get("/o/p").await.status, 404);
     assert_eq!(bo.get("/o/p/runs").await.status, 404);
     let all = bo.get("/runs?q=prices").await.text;

@@ -1,7 +1,7 @@
 //! The page of one deployment.
 
-use super::form::Form;
-use super::page::{WebError, WebResult, see_other, show};
+use super::form::{Form, Pressed};
+use super::page::{WebError, WebResult, see_other, sentence, show};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::app::releases::short;
@@ -54,9 +54,7 @@ async fn draw(
 ) -> WebResult {
     let id = row.id;
     let mut deployment = view(app, viewer, row, project).await?;
-    if let Some(approve) = &mut deployment.approve {
-        approve.problem = problem;
-    }
+    deployment.problem = problem;
     let place = Place::Project {
         owner: project.owner.clone(),
         name: project.name.clone(),
@@ -111,14 +109,18 @@ async fn abort(
         reason: form.reason.trim().to_owned(),
         quarantine: form.quarantine.is_some(),
     };
-    let _ = rest::deployment::abort(State(app), viewer.who, Path(id), Json(asked)).await?;
-    Ok(see_other(&format!("/{owner}/{name}/deployments/{id}")))
+    let done =
+        rest::deployment::abort(State(Arc::clone(&app)), viewer.who.clone(), Path(id), Json(asked)).await;
+    match done {
+        Ok(_) => Ok(see_other(&format!("/{owner}/{name}/deployments/{id}"))),
+        Err(error) => refused(&app, &viewer, id, error).await,
+    }
 }
 
 #[derive(serde::Deserialize)]
 struct ApprovalForm {
     digest: String,
-    verdict: String,
+    verdict: Pressed,
     #[serde(default)]
     reason: String,
 }
@@ -129,31 +131,29 @@ async fn approve(
     Path((owner, name, id)): Where,
     Form(form): Form<ApprovalForm>,
 ) -> WebResult {
-    let (row, project) = find(&app, &viewer, &owner, &name, id).await?;
+    find(&app, &viewer, &owner, &name, id).await?;
     let asked = ApproveDeployment {
         digest: form.digest,
-        approved: form.verdict == "approved",
+        approved: form.verdict == Pressed::Approved,
         reason: form.reason.trim().to_owned(),
     };
     let done =
         rest::deployment::approve(State(Arc::clone(&app)), viewer.who.clone(), Path(id), Json(asked)).await;
     match done {
         Ok(_) => Ok(see_other(&format!("/{owner}/{name}/deployments/{id}"))),
-        Err(error) if error.status.is_client_error() && row.status == "waiting" => {
-            let status = error.status;
-            let mut page = draw(
-                &app,
-                &viewer,
-                row,
-                &project,
-                Some(super::page::sentence(&error.detail)),
-            )
-            .await?;
-            *page.status_mut() = status;
-            Ok(page)
-        }
-        Err(error) => Err(WebError::Refused(error)),
+        Err(error) => refused(&app, &viewer, id, error).await,
     }
+}
+
+/// The page as it is now, with why what was asked of it was refused.
+async fn refused(app: &Arc<App>, viewer: &Viewer, id: i64, error: AppError) -> WebResult {
+    if !error.status.is_client_error() {
+        return Err(WebError::Refused(error));
+    }
+    let (row, project) = by_id(app, viewer, id).await?;
+    let mut page = draw(app, viewer, row, &project, Some(sentence(&error.detail))).await?;
+    *page.status_mut() = error.status;
+    Ok(page)
 }
 
 #[derive(serde::Deserialize)]
@@ -230,6 +230,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
     Ok(Deployment {
         viewer: viewer.shown(),
         refusal,
+        problem: None,
         owner: project.owner.clone(),
         name: project.name.clone(),
         environment: row.environment.clone(),
@@ -333,7 +334,6 @@ fn approve_of(
     Ok(Some(Approve {
         reviewers: rules.reviewers,
         refusal,
-        problem: None,
     }))
 }
 

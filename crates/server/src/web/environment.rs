@@ -19,6 +19,7 @@ use crate::error::{AppError, AppResult};
 use crate::rest;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pilotage_api::deployment::Deploy;
@@ -74,14 +75,13 @@ async fn page(
     Query(asked): Query<Asked>,
 ) -> WebResult {
     let project = rest::project::find(&app, &viewer.who, &owner, &name, Scope::Read).await?;
-    match asked.before {
-        None => drawn(&app, &viewer, &project, &environment, &asked.shown, None).await,
+    let before = asked.before.unwrap_or(i64::MAX);
+    let view = view(&app, &viewer, &project, &environment, before, &asked.shown).await?;
+    if asked.before.is_some() {
         // An older part of the history stands still.
-        Some(before) => {
-            let view = view(&app, &viewer, &project, &environment, before, &asked.shown).await?;
-            Ok(show(&viewer, shell(&project, &environment), &view.main()))
-        }
+        return Ok(show(&viewer, shell(&project, &environment), &view.main()));
     }
+    Ok(drawn(&viewer, &project, &asked.shown, &view))
 }
 
 fn shell(project: &Project, environment: &str) -> Shell {
@@ -93,40 +93,37 @@ fn shell(project: &Project, environment: &str) -> Shell {
     Shell::new(environment, place)
 }
 
-/// The page as it is now; with a refusal, and what stood in the form that was refused.
-async fn drawn(
-    app: &Arc<App>,
-    viewer: &Viewer,
-    project: &Project,
-    environment: &str,
-    shown: &Shown,
-    refused: Option<(AppError, Filled)>,
-) -> WebResult {
-    let mut status = None;
-    let mut filled = None;
-    if let Some((error, fields)) = refused {
-        // What is not there, or is our own fault, is no matter of the form.
-        if !error.status.is_client_error() || error.status == StatusCode::NOT_FOUND {
-            return Err(WebError::Refused(error));
-        }
-        status = Some((error.status, sentence(&error.detail)));
-        filled = Some(fields);
-    }
-    let mut view = view(app, viewer, project, environment, i64::MAX, shown).await?;
-    view.filled = filled.unwrap_or_default();
-    let (status, problem) = status.map_or((StatusCode::OK, None), |(status, problem)| {
-        (status, Some(problem))
-    });
-    view.problem = problem;
-    let mut shell = shell(project, environment);
-    let segment = pilotage_ui::words::segment(environment);
+/// The page as it is now, which goes on by events.
+fn drawn(viewer: &Viewer, project: &Project, shown: &Shown, view: &Environment) -> Response {
+    let mut shell = shell(project, &view.environment);
+    let segment = pilotage_ui::words::segment(&view.environment);
     shell.topics = vec![format!(
         "environment:{}/{segment}{}",
         project.path(),
         shown.query()
     )];
-    let mut page = show(viewer, shell, &view.main());
-    *page.status_mut() = status;
+    show(viewer, shell, &view.main())
+}
+
+/// The page with why a form on it was refused, and what stood in that form.
+async fn refused(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    project: &Project,
+    environment: &str,
+    error: AppError,
+    filled: Filled,
+) -> WebResult {
+    // What is not there, or is our own fault, is no matter of the form.
+    if !error.status.is_client_error() || error.status == StatusCode::NOT_FOUND {
+        return Err(WebError::Refused(error));
+    }
+    let shown = Shown::default();
+    let mut view = view(app, viewer, project, environment, i64::MAX, &shown).await?;
+    view.filled = filled;
+    view.problem = Some(sentence(&error.detail));
+    let mut page = drawn(viewer, project, &shown, &view);
+    *page.status_mut() = error.status;
     Ok(page)
 }
 
@@ -175,15 +172,7 @@ async fn deploy(
                 release: form.release,
                 reason: form.reason,
             };
-            drawn(
-                &app,
-                &viewer,
-                &project,
-                &environment,
-                &Shown::default(),
-                Some((error, filled)),
-            )
-            .await
+            refused(&app, &viewer, &project, &environment, error, filled).await
         }
     }
 }
@@ -225,15 +214,7 @@ async fn lock(
                 reason: form.reason,
                 release: String::new(),
             };
-            drawn(
-                &app,
-                &viewer,
-                &project,
-                &environment,
-                &Shown::default(),
-                Some((error, filled)),
-            )
-            .await
+            refused(&app, &viewer, &project, &environment, error, filled).await
         }
     }
 }

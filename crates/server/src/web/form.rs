@@ -8,6 +8,7 @@ use crate::error::AppError;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -48,4 +49,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
             .map_err(|error| AppError::bad_request(format!("the form cannot be read: {error}")))?;
         Ok(Self(form))
     }
+}
+
+/// Which of an approval's two buttons was pressed. Nothing else is a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pressed {
+    Approved,
+    Rejected,
 }

@@ -184,6 +184,15 @@ impl World {
         answer["token"].as_str().expect("a token").to_owned()
     }
 
+    /// Of somebody who has another project, `o/other`, and nothing else.
+    pub async fn outsider(&self, name: &str, scopes: &[&str]) -> String {
+        let other = json!({"owner": "o", "name": "other"});
+        self.send(Method::POST, "projects", other).await;
+        let body = json!({"name": name, "kind": "person", "scopes": scopes, "project": "o/other"});
+        let answer = self.send(Method::POST, "tokens", body).await;
+        answer["token"].as_str().expect("a token").to_owned()
+    }
+
     pub async fn runner(&self, name: &str, labels: &[&str]) -> TestRunner {
         let token = self.token(name, "runner", &[]).await;
         self.runner_with(name, labels, &token, "1").await

@@ -1,11 +1,11 @@
 //! Jobs that wait for the environment, who may let them go there, and the form by which a reviewer decides.
 
-use super::{Filled, Shown, Where, drawn, path_of};
+use super::{Filled, Where, path_of, refused};
 use crate::app::App;
 use crate::driver::environment::rules;
 use crate::error::{AppError, AppResult};
 use crate::rest;
-use crate::web::form::Form;
+use crate::web::form::{Form, Pressed};
 use crate::web::page::{WebResult, see_other};
 use crate::web::run;
 use crate::web::viewer::Viewer;
@@ -90,7 +90,7 @@ pub(super) struct Decided {
     run: i64,
     /// The commit that was looked at.
     sha: String,
-    verdict: String,
+    verdict: Pressed,
     #[serde(default)]
     reason: String,
 }
@@ -107,15 +107,10 @@ pub(super) async fn decide(
     if run.is_none_or(|run| run.project_id != project.id) {
         return Err(AppError::not_found(format!("run {}", said.run)).into());
     }
-    let approved = match said.verdict.as_str() {
-        "approved" => true,
-        "rejected" => false,
-        _ => return Err(AppError::bad_request("it is not said whether it is approved").into()),
-    };
     let body = Approve {
         environment: environment.clone(),
         sha: said.sha,
-        approved,
+        approved: said.verdict == Pressed::Approved,
         reason: said.reason.trim().to_owned(),
     };
     let state = State(Arc::clone(&app));
@@ -127,15 +122,7 @@ pub(super) async fn decide(
                 reason: said.reason,
                 release: String::new(),
             };
-            drawn(
-                &app,
-                &viewer,
-                &project,
-                &environment,
-                &Shown::default(),
-                Some((error, filled)),
-            )
-            .await
+            refused(&app, &viewer, &project, &environment, error, filled).await
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::driver::environment::{request, rules};
 use crate::error::AppResult;
 use crate::rest::run as rest_run;
-use crate::web::form::Form;
+use crate::web::form::{Form, Pressed};
 use crate::web::page::{WebError, WebResult, see_other, sentence};
 use crate::web::viewer::Viewer;
 use axum::Json;
@@ -95,7 +95,7 @@ pub(super) struct Said {
     environment: String,
     /// The commit that was looked at.
     sha: String,
-    verdict: String,
+    verdict: Pressed,
     #[serde(default)]
     reason: String,
 }
@@ -108,15 +108,10 @@ pub(super) async fn decide(
     Form(said): Form<Said>,
 ) -> WebResult {
     belongs(&app, &viewer, &owner, &name, id).await?;
-    let approved = match said.verdict.as_str() {
-        "approved" => true,
-        "rejected" => false,
-        _ => return Err(crate::error::AppError::bad_request("it is not said whether it is approved").into()),
-    };
     let body = rest::Approve {
         environment: said.environment,
         sha: said.sha,
-        approved,
+        approved: said.verdict == Pressed::Approved,
         reason: said.reason.trim().to_owned(),
     };
     let done = rest_run::approve(State(Arc::clone(&app)), viewer.who.clone(), Path(id), Json(body)).await;

@@ -60,7 +60,6 @@ impl Deployment {
                         button class="btn" type="submit" name="verdict" value="rejected" { "Reject" }
                     }
                 }
-                @if let Some(problem) = &approve.problem { p class="bad" { (problem) } }
             }
         }
     }

@@ -23,6 +23,7 @@ impl Deployment {
     pub fn main(&self) -> Markup {
         html! {
             (self.head())
+            @if let Some(problem) = &self.problem { p class="bad" role="alert" { (problem) } }
             (self.lead())
             (self.approval())
             (self.saw())

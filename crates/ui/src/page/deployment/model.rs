@@ -7,6 +7,8 @@ pub struct Deployment {
     pub viewer: Viewer,
     /// Why this viewer may not take it back or approve it; none if they may.
     pub refusal: Option<String>,
+    /// Why what was just asked of it was refused.
+    pub problem: Option<String>,
     pub owner: String,
     pub name: String,
     pub environment: String,
@@ -202,8 +204,6 @@ pub struct Approve {
     pub reviewers: Vec<String>,
     /// Why this viewer may not.
     pub refusal: Option<String>,
-    /// What stood in the field, and why it was refused.
-    pub problem: Option<String>,
 }
 
 /// A running instance, with what its keeper says it executes.

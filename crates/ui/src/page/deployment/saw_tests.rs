@@ -76,6 +76,7 @@ fn empty() -> Deployment {
             admin: false,
         },
         refusal: None,
+        problem: None,
         owner: "o".to_owned(),
         name: "p".to_owned(),
         environment: "production".to_owned(),
