@@ -226,7 +226,6 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
         None => replicas_of(app, project, &row).await?,
         Some(_) => Vec::new(),
     };
-    let checks = plan.iter().flat_map(|plan| &plan.verify).map(check_of).collect();
     Ok(Deployment {
         viewer: viewer.shown(),
         refusal,
@@ -264,7 +263,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
         approvals,
         approve,
         replicas,
-        checks,
+        checks: plan.iter().flat_map(|plan| &plan.verify).map(check_of).collect(),
         told: told.into_iter().map(told_of).collect(),
         state: row.status,
     })
