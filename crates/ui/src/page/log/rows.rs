@@ -114,7 +114,9 @@ impl Log {
                 @if let Some(step) = step { (head(step, self.now)) }
                 @let last = lines.last().map_or(0, |line| line.number);
                 @for (from, until, block) in blocks(self.items(lines, rows), self.behind(last)) {
-                    ol class="lg" data-from=(from) data-until=(until) {
+                    @let rows: usize = block.iter().map(|(_, item)| item.rows()).sum();
+                    // Drawn when it comes into view. Of a shorter one the page would not know the height before.
+                    ol class=(if rows * 4 >= BLOCK * 3 { "lg far" } else { "lg" }) data-from=(from) data-until=(until) {
                         @for (_, item) in block {
                             @match item {
                                 Item::Line(row) => { (row) }
@@ -213,6 +215,17 @@ impl Log {
                     @if cut { " … " a class="more" href={ (self.path) "/lines/" (line.number + 1) ".txt" } { "show " (words::bytes(line.bytes)) } }
                 }
             }
+        }
+    }
+}
+
+impl Item<'_> {
+    /// That are seen before anybody opens a group.
+    fn rows(&self) -> usize {
+        match self {
+            Item::Line(_) => 1,
+            Item::Part(group, _, rows) if group.open => 1 + rows.len(),
+            Item::Part(..) => 1,
         }
     }
 }
