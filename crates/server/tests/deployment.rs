@@ -433,7 +433,17 @@ async fn a_newer_deployment_waits_until_the_older_one_went_back() {
         .until(older, |detail| detail.deployment.state == "shifting")
         .await;
     stage.push("three");
-    let newer = stage.deploy().await;
+    let asked = json!({"environment": "production", "reason": "three is urgent"});
+    let answer = stage
+        .world
+        .send(Method::POST, "projects/o/p/deployments", asked)
+        .await;
+    let waits = format!("waits for deployment {older}, which");
+    assert!(
+        answer["reason"].as_str().expect("why").starts_with(&waits),
+        "{answer}"
+    );
+    let newer = answer["id"].as_i64().expect("a number");
     check(
         &stage.ended(older).await,
         "rolled-back",
@@ -442,6 +452,7 @@ async fn a_newer_deployment_waits_until_the_older_one_went_back() {
     let shifting = stage
         .until(newer, |detail| detail.deployment.state == "shifting")
         .await;
+    check(&shifting, "shifting", "three is urgent");
     assert_eq!(
         shifting.deployment.old_revision,
         stage.world.get("deployments/1").await["deployment"]["revision"]

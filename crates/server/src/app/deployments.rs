@@ -320,6 +320,7 @@ pub(crate) async fn line(c: &mut Connection, row: Row) -> AppResult<wire::Deploy
         .await?
         .map(|p| p.path())
         .unwrap_or_default();
+    let reason = deployment::reason_of(c, &row).await?;
     let release = c.release(row.release_id).await?;
     let old_revision = match deployment::load(c, row.id).await? {
         Some(machine) => machine.view().old.map(|old| old.revision).unwrap_or_default(),
@@ -339,7 +340,7 @@ pub(crate) async fn line(c: &mut Connection, row: Row) -> AppResult<wire::Deploy
         kind: row.kind,
         state: row.status,
         outcome: row.result,
-        reason: row.reason,
+        reason,
         revision: row.revision,
         old_revision,
         release: digest,

@@ -4,7 +4,7 @@ use super::services::Asker as Job;
 use crate::app::App;
 use crate::app::deployments::{self, Asker, Rolled};
 use crate::app::releases::{self, Origin};
-use crate::driver::deployment::{load, url_of, verify_standing};
+use crate::driver::deployment::{load, reason_of, url_of, verify_standing};
 use crate::error::{AppError, AppResult};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -155,6 +155,7 @@ async fn look(app: &App, id: i64, after: u64, until: Until) -> AppResult<Deploym
         .await?
         .ok_or_else(|| AppError::not_found(format!("deployment {id}")))?;
     let machine = load(&mut c, id).await?;
+    let reason = reason_of(&mut c, &row).await?;
     let release = c.release(row.release_id).await?;
     let previous = match row.previous_id {
         Some(previous) => c.release(previous).await?.map(|release| release.digest),
@@ -168,14 +169,14 @@ async fn look(app: &App, id: i64, after: u64, until: Until) -> AppResult<Deploym
             .into_iter()
             .map(|moment| moment.text)
             .collect(),
-        None => vec![row.reason.clone()],
+        None => vec![reason.clone()],
     };
     let next = u64::try_from(lines.len()).unwrap_or(u64::MAX);
     let skip = usize::try_from(after).unwrap_or(usize::MAX);
     let (settled, ok) = settled(&row, machine.as_ref(), until);
     Ok(DeploymentProgress {
         deployment: id,
-        message: message(&row, settled, ok),
+        message: message(&row, &reason, settled, ok),
         settled,
         ok,
         url: release
@@ -202,15 +203,15 @@ fn settled(row: &Row, machine: Option<&Deployment>, until: Until) -> (bool, bool
     }
 }
 
-fn message(row: &Row, settled: bool, ok: bool) -> String {
+fn message(row: &Row, reason: &str, settled: bool, ok: bool) -> String {
     match (settled, ok, row.status.as_str()) {
         (true, true, "live") => format!("{} is live in {}", row.revision, row.environment),
         (true, true, _) => format!(
             "all traffic of {} is on {}, verified; it is watched on",
             row.environment, row.revision
         ),
-        _ if row.reason.is_empty() => row.status.clone(),
-        _ => format!("{}: {}", row.status.replace('-', " "), row.reason),
+        _ if reason.is_empty() => row.status.clone(),
+        _ => format!("{}: {reason}", row.status.replace('-', " ")),
     }
 }
 

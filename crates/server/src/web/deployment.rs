@@ -201,6 +201,7 @@ pub(super) async fn approvals_of(
 async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> AppResult<Deployment> {
     let mut c = app.store.read().await?;
     let stored = machine::load(&mut c, row.id).await?;
+    let reason = machine::reason_of(&mut c, &row).await?;
     let release = c.release(row.release_id).await?;
     let release = release.ok_or_else(|| AppError::conflict("its release is not there any more"))?;
     let approvals = approvals_of(&mut c, &row, &release).await?;
@@ -237,12 +238,9 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
         id: row.id,
         rollback: row.kind == "rollback",
         status: Status::of_deployment(&row.status, proven || row.kind == "rollback"),
-        reason: row.reason.clone(),
+        reason,
         release: release_of(&row, &release),
-        old: view
-            .as_ref()
-            .and_then(|view| view.old.as_ref())
-            .map(|old| old.revision.clone()),
+        old: view.as_ref().and_then(old_of),
         actor: row.actor.clone(),
         run: row.run_id,
         created_at: row.created_at,
@@ -267,6 +265,10 @@ async fn view(app: &Arc<App>, viewer: &Viewer, row: Row, project: &Project) -> A
         told: told.into_iter().map(told_of).collect(),
         state: row.status,
     })
+}
+
+fn old_of(view: &DeploymentView) -> Option<String> {
+    view.old.as_ref().map(|old| old.revision.clone())
 }
 
 fn told_of(row: ToldRow) -> Told {

@@ -187,28 +187,10 @@ impl Turn<'_> {
     /// Begins the oldest one that waits for the environment, unless another one is under way there.
     pub async fn begin_next(&mut self, project: i64, environment: &str) -> Result<()> {
         let open = self.c.open_deployments(project, environment).await?;
-        let Some((first, rest)) = open.split_first() else {
-            return Ok(());
-        };
-        if first.status != QUEUED {
-            for row in rest {
-                let reason = format!(
-                    "waits for deployment {}, which {}",
-                    first.id,
-                    doing(&first.status)
-                );
-                if row.status == QUEUED && row.reason != reason {
-                    self.c
-                        .update_deployment(&Row {
-                            reason,
-                            ..row.clone()
-                        })
-                        .await?;
-                }
-            }
-            return Ok(());
+        match open.first() {
+            Some(first) if first.status == QUEUED => self.begin(first.clone()).await,
+            _ => Ok(()),
         }
-        self.begin(first.clone()).await
     }
 
     async fn begin(&mut self, mut row: Row) -> Result<()> {
@@ -433,6 +415,19 @@ fn is_inside(kind: &EffectKind) -> bool {
 
 fn deadline(machine: &Deployment) -> Option<i64> {
     machine.deadline().map(|at| at.0)
+}
+
+/// Why a deployment stands where it stands: of one that has not begun, for which other it waits. What it was asked for
+/// with stays in its row.
+pub async fn reason_of(c: &mut Connection, row: &Row) -> Result<String> {
+    if row.status == QUEUED {
+        let open = c.open_deployments(row.project_id, &row.environment).await?;
+        if let Some(first) = open.first().filter(|first| first.id != row.id) {
+            let doing = doing(&first.status);
+            return Ok(format!("waits for deployment {}, which {doing}", first.id));
+        }
+    }
+    Ok(row.reason.clone())
 }
 
 /// What one that is under way does, for the one that waits for it.
