@@ -342,6 +342,9 @@ pub enum RunEvent {
         column: Option<u32>,
         end_line: Option<u32>,
         end_column: Option<u32>,
+        /// The line of the log that it was made of, counted as in `Log`.
+        #[serde(default)]
+        log_line: Option<u64>,
     },
     Summary {
         job: String,

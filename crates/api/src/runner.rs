@@ -87,6 +87,28 @@ pub struct Annotation {
     pub end_line: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_column: Option<u32>,
+    /// The line of the log that it was made of, counted over the job from 0; older runners do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_line: Option<u64>,
+}
+
+impl Annotation {
+    /// An error that belongs to no place in a file.
+    #[must_use]
+    pub fn error(step: u32, message: String) -> Self {
+        Self {
+            step,
+            level: AnnotationLevel::Error,
+            message,
+            title: None,
+            file: None,
+            line: None,
+            column: None,
+            end_line: None,
+            end_column: None,
+            log_line: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -183,6 +183,7 @@ impl Commands {
             column: column.filter(|_| columns_fit),
             end_column: end_column
                 .filter(|_| columns_fit && column.is_some() && end_line.is_none_or(|e| Some(e) == line)),
+            log_line: None,
         };
         Outcome {
             print: Some(format!("##[{}]{}", level_word(level), raw.data).into()),

@@ -5,7 +5,7 @@
 //! Never drops or reorders anything, and nothing leaves it unmasked.
 
 use crate::event::JobEvent;
-use pilotage_api::runner::LogChunk;
+use pilotage_api::runner::{Annotation, LogChunk, Report};
 use pilotage_trust::mask::Masker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +92,9 @@ impl JobLog {
             step,
             waiting: String::new(),
             since: None,
+            last: None,
+            sent: None,
+            notes: Vec::new(),
         }
     }
 
@@ -104,7 +107,8 @@ impl JobLog {
         )
     }
 
-    async fn send(&self, step: u32, at: SystemTime, text: String) -> Result<(), LogClosed> {
+    /// Gives the number of the first of these lines.
+    async fn send(&self, step: u32, at: SystemTime, text: String) -> Result<u64, LogClosed> {
         let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
         let bytes = text.len() as u64;
         let sender = self.shared.sender.lock().await;
@@ -117,7 +121,26 @@ impl JobLog {
             at_ms: milliseconds(at),
             text,
         });
-        Ok(())
+        Ok(first_line)
+    }
+
+    /// An annotation leaves the job as its log does: without secrets.
+    async fn note(&self, annotation: Annotation) -> Result<(), LogClosed> {
+        let annotation = masked(annotation, self.masker());
+        self.shared.sender.lock().await.note(annotation).await
+    }
+}
+
+fn masked(annotation: Annotation, masker: &Masker) -> Annotation {
+    let mask = |text: String| match masker.mask_str(&text) {
+        std::borrow::Cow::Borrowed(_) => text,
+        std::borrow::Cow::Owned(masked) => masked,
+    };
+    Annotation {
+        message: mask(annotation.message),
+        title: annotation.title.map(mask),
+        file: annotation.file.map(mask),
+        ..annotation
     }
 }
 
@@ -139,6 +162,17 @@ impl LogSender {
         match self {
             Self::Chunks(sender) => sender.reserve().await.map(Place::Chunk).map_err(|_| LogClosed),
             Self::Events(sender) => sender.reserve().await.map(Place::Event).map_err(|_| LogClosed),
+        }
+    }
+
+    /// Chunks alone have no place for annotations.
+    async fn note(&self, annotation: Annotation) -> Result<(), LogClosed> {
+        match self {
+            Self::Chunks(_) => Ok(()),
+            Self::Events(sender) => {
+                let event = JobEvent::Report(Report::Annotation(annotation));
+                sender.send(event).await.map_err(|_| LogClosed)
+            }
         }
     }
 }
@@ -179,6 +213,12 @@ pub struct StepLog {
     /// Whole lines, not masked yet.
     waiting: String,
     since: Option<(Instant, SystemTime)>,
+    /// Where in `waiting` the text begins that was added last.
+    last: Option<usize>,
+    /// The number of the line that was added last, once it is sent.
+    sent: Option<u64>,
+    /// Annotations of lines that wait, with where in `waiting` each begins; of lines that were sent, without.
+    notes: Vec<(Option<usize>, Annotation)>,
 }
 
 impl StepLog {
@@ -198,8 +238,17 @@ impl StepLog {
         if self.since.is_none() {
             self.since = Some((Instant::now(), SystemTime::now()));
         }
+        self.last = Some(self.waiting.len());
         self.waiting.push_str(text);
         self.waiting.push('\n');
+    }
+
+    /// Notes the text that was added last as an annotation, which is sent after it, with the number of its line.
+    pub fn annotate(&mut self, mut annotation: Annotation) {
+        if self.last.is_none() {
+            annotation.log_line = self.sent;
+        }
+        self.notes.push((self.last, annotation));
     }
 
     /// Whether enough waits that it should be sent now.
@@ -216,17 +265,40 @@ impl StepLog {
 
     /// Masks and sends what waits. Waits for the receiver.
     pub async fn flush(&mut self) -> Result<(), LogClosed> {
-        let Some((_, at)) = self.since.take() else {
-            return Ok(());
-        };
-        let text = std::mem::take(&mut self.waiting);
-        if text.is_empty() {
-            return Ok(());
+        if let Some((_, at)) = self.since.take() {
+            self.flush_lines(at).await?;
         }
+        for (_, annotation) in std::mem::take(&mut self.notes) {
+            self.job.note(annotation).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_lines(&mut self, at: SystemTime) -> Result<(), LogClosed> {
+        let text = std::mem::take(&mut self.waiting);
+        // A mask leaves the ends of lines where they are, so that they can be counted before.
+        let (mut lines, mut counted) = (0, 0);
+        let mut lines_before = |place: usize| {
+            let between = text.get(counted..place).unwrap_or_default();
+            lines += memchr::memchr_iter(b'\n', between.as_bytes()).count() as u64;
+            counted = place;
+            lines
+        };
+        let places = self.notes.iter();
+        let places: Vec<Option<u64>> = places.map(|(place, _)| place.map(&mut lines_before)).collect();
+        let last = self.last.take().map(lines_before);
         let text = match self.job.shared.masker.mask_str(&text) {
             std::borrow::Cow::Borrowed(_) => text,
             std::borrow::Cow::Owned(masked) => masked,
         };
-        self.job.send(self.step, at, text).await
+        let first = self.job.send(self.step, at, text).await?;
+        self.sent = last.map(|line| first + line);
+        for ((place, annotation), line) in self.notes.iter_mut().zip(places) {
+            if let Some(line) = line {
+                *place = None;
+                annotation.log_line = Some(first + line);
+            }
+        }
+        Ok(())
     }
 }

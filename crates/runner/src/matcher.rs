@@ -213,6 +213,7 @@ impl Found {
             column: number(&self.column).filter(|_| line.is_some()),
             end_line: None,
             end_column: None,
+            log_line: None,
         }
     }
 }

@@ -6,7 +6,6 @@
 use crate::action::ActionError;
 use crate::command::{Commands, Effect, MatcherName};
 use crate::contexts::Env;
-use crate::event::JobEvent;
 use crate::files::FileEffects;
 use crate::job::Job;
 use crate::log::{Line, Lines, LogClosed, StepLog};
@@ -16,12 +15,10 @@ use crate::reach::Reach;
 use crate::step::Frame;
 use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
 use pilotage_trust::mask::Masker;
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// More annotations of one program than this are only lines of its log.
@@ -105,8 +102,6 @@ async fn run_into(
         commands,
         matchers: std::mem::take(&mut job.matchers),
         masker: Arc::clone(job.log.masker()),
-        events: job.host.events.clone(),
-        annotations: VecDeque::new(),
         annotated: 0,
         workspace: job.dirs.workspace.clone(),
         reach: Arc::clone(&job.reach),
@@ -142,9 +137,11 @@ fn apply_effects(job: &mut Job, left: &mut Left, effects: Vec<Effect>) {
             Effect::SaveState { name, value } => drop(left.state.insert(name, value)),
             Effect::SetEnv { name, value } => job.set_env(name, value),
             Effect::AddPath(path) => job.add_path(path),
-            Effect::Refused(message) => left.refused = Some(message),
-            Effect::AddMask(_) | Effect::Annotation(_) | Effect::AddMatcher(_) | Effect::RemoveMatcher(_) => {
-            }
+            Effect::Refused(_)
+            | Effect::AddMask(_)
+            | Effect::Annotation(_)
+            | Effect::AddMatcher(_)
+            | Effect::RemoveMatcher(_) => {}
         }
     }
 }
@@ -189,9 +186,6 @@ struct StepOutput<'a> {
     commands: Commands,
     matchers: Matchers,
     masker: Arc<Masker>,
-    events: mpsc::Sender<JobEvent>,
-    /// Those that were not sent yet: each is sent after the line that it came from.
-    annotations: VecDeque<Annotation>,
     annotated: usize,
     workspace: PathBuf,
     reach: Arc<Reach>,
@@ -205,7 +199,6 @@ struct Reader<'b> {
     commands: &'b mut Commands,
     matchers: &'b mut Matchers,
     masker: &'b Masker,
-    annotations: &'b mut VecDeque<Annotation>,
     annotated: &'b mut usize,
     workspace: &'b Path,
     reach: &'b Reach,
@@ -249,6 +242,7 @@ impl Reader<'_> {
                 let removed = text.map(|text| self.matchers.remove_all_of(&text));
                 self.matcher_done(&path, removed);
             }
+            Some(Effect::Refused(message)) => self.refuse(message),
             Some(effect) => self.effects.push(effect),
             None => {}
         }
@@ -268,6 +262,12 @@ impl Reader<'_> {
         };
         let message = format!("cannot take the problem matchers of {path}: {error}");
         self.log.line(&format!("##[error]{message}"));
+        self.refuse(message);
+    }
+
+    /// The step fails with what was said last.
+    fn refuse(&mut self, message: String) {
+        self.note(Annotation::error(self.log.step(), message.clone()));
         self.left.refused = Some(message);
     }
 
@@ -275,9 +275,13 @@ impl Reader<'_> {
         if annotation.level == AnnotationLevel::Error {
             self.left.error = Some(annotation.message.clone());
         }
+        self.note(annotation);
+    }
+
+    fn note(&mut self, annotation: Annotation) {
         *self.annotated += 1;
         if *self.annotated <= ANNOTATIONS_MAX {
-            self.annotations.push_back(annotation);
+            self.log.annotate(annotation);
         }
     }
 }
@@ -289,7 +293,6 @@ impl StepOutput<'_> {
             commands: &mut self.commands,
             matchers: &mut self.matchers,
             masker: &self.masker,
-            annotations: &mut self.annotations,
             annotated: &mut self.annotated,
             workspace: &self.workspace,
             reach: &self.reach,
@@ -320,27 +323,7 @@ impl Output for StepOutput<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), LogClosed> {
-        self.log.flush().await?;
-        while let Some(annotation) = self.annotations.pop_front() {
-            let annotation = masked(annotation, &self.masker);
-            let event = JobEvent::Report(Report::Annotation(annotation));
-            self.events.send(event).await.map_err(|_| LogClosed)?;
-        }
-        Ok(())
-    }
-}
-
-/// An annotation leaves the job as its log does: without secrets.
-pub(crate) fn masked(annotation: Annotation, masker: &Masker) -> Annotation {
-    let mask = |text: String| match masker.mask_str(&text) {
-        std::borrow::Cow::Borrowed(_) => text,
-        std::borrow::Cow::Owned(masked) => masked,
-    };
-    Annotation {
-        message: mask(annotation.message),
-        title: annotation.title.map(mask),
-        file: annotation.file.map(mask),
-        ..annotation
+        self.log.flush().await
     }
 }
 

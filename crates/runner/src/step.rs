@@ -20,7 +20,7 @@ use crate::job::Job;
 use crate::log::{LogClosed, StepLog};
 use crate::process::Stop;
 use crate::program::{self, Left};
-use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
+use pilotage_api::runner::Annotation;
 use pilotage_workflow::expr::{Part, Scope, Template};
 use pilotage_workflow::model::{Step, StepKind};
 use pilotage_workflow::sequence::{Decision, Implicit, Outcome, Status};
@@ -193,24 +193,12 @@ async fn tell(
     if matches!(fault, ActionError::Told) {
         return Ok(left.error.clone().unwrap_or(message));
     }
+    // What was refused was told where the program asked for it.
     if !matches!(fault, ActionError::Refused(_)) {
         log.line(&format!("##[error]{message}"));
+        log.annotate(Annotation::error(log.step(), message.clone()));
     }
     log.flush().await?;
-    let (level, step) = (AnnotationLevel::Error, log.step());
-    let masked = job.log.masker().mask_str(&message).into_owned();
-    let annotation = Annotation {
-        step,
-        level,
-        message: masked,
-        title: None,
-        file: None,
-        line: None,
-        column: None,
-        end_line: None,
-        end_column: None,
-    };
-    job.report(Report::Annotation(annotation)).await?;
     let error = match (&left.error, fault) {
         (Some(error), _) => error.clone(),
         (None, ActionError::Exit(code)) if left.last_line.is_empty() => format!("exit code {code}"),

@@ -55,6 +55,7 @@ async fn a_job_is_reported_logged_and_ended_once() {
         column: None,
         end_line: None,
         end_column: None,
+        log_line: None,
     });
     let first = vec![
         Report::Steps { steps: vec![name] },

@@ -50,10 +50,24 @@ async fn failed(world: &World, runner: &TestRunner) -> i64 {
         column: None,
         end_line: None,
         end_column: None,
+        log_line: Some(1),
+    };
+    // As an older runner says it, and one that lies.
+    let old = Annotation {
+        level: AnnotationLevel::Notice,
+        log_line: None,
+        ..told.clone()
+    };
+    let lie = Annotation {
+        level: AnnotationLevel::Warning,
+        log_line: Some(u64::MAX),
+        ..told.clone()
     };
     let summary = "# Done\n[x](javascript:alert(1)) <script>alert(1)</script>".to_owned();
     let reports = vec![
         Report::Annotation(told),
+        Report::Annotation(old),
+        Report::Annotation(lie),
         Report::Summary {
             step: 1,
             markdown: summary,
@@ -61,10 +75,15 @@ async fn failed(world: &World, runner: &TestRunner) -> i64 {
     ];
     runner.report(&lease, 0, reports).await.unwrap();
     runner
-        .log(&lease, 1, 0, "##[error]expected <b>200</b>\n")
+        .log(
+            &lease,
+            1,
+            0,
+            "expected <b>200</b>?\n##[error]expected <b>200</b>\n",
+        )
         .await
         .unwrap();
-    runner.finish(&lease, Conclusion::Failure, 1).await.unwrap();
+    runner.finish(&lease, Conclusion::Failure, 2).await.unwrap();
     artifact["id"].as_i64().unwrap()
 }
 
@@ -97,6 +116,15 @@ async fn what_a_run_left_is_shown_downloaded_and_deleted_by_who_may() {
         !page.contains("<script>alert") && !page.contains("javascript:"),
         "{page}"
     );
+    let leads = [
+        "/jobs/1000000?line=2#s1:2\">test, line 2<",
+        "/jobs/1000000?step=1\">test, step 1<",
+    ];
+    for (lead, count) in leads.into_iter().zip([1, 2]) {
+        assert_eq!(page.matches(lead).count(), count, "{lead}: {page}");
+    }
+    let run = world.get("runs/1").await;
+    assert_eq!(run["jobs"][0]["annotations"][0]["log_line"], 1, "{run}");
     let config = admin.get("/o/p/runs/1/config").await.text;
     assert!(
         config.contains("run: ./test") && config.contains("Secrets are given"),

@@ -163,6 +163,7 @@ impl Active {
                 column: a.column,
                 end_line: a.end_line,
                 end_column: a.end_column,
+                log_line: a.log_line,
             },
             Report::Summary { step, markdown } => Told::Summary {
                 job,

@@ -11,7 +11,7 @@ use crate::reach::{Reach, open_inside};
 use crate::services::Services;
 use crate::shell::find_program;
 use crate::step::{Finished, Frame, Watch};
-use pilotage_api::runner::{Annotation, AnnotationLevel, Report};
+use pilotage_api::runner::{Annotation, AnnotationLevel};
 use pilotage_workflow::sequence::{Decision, Implicit, Status};
 use std::future::Future;
 use std::io::Read;
@@ -182,7 +182,7 @@ impl Call<'_> {
             .await
     }
 
-    /// A note beside the run, at a place in a file where it has one. An empty title is none.
+    /// A note of what was said last, at a place in a file where it has one. An empty title is none.
     pub(crate) async fn annotate(
         &mut self,
         level: AnnotationLevel,
@@ -191,21 +191,20 @@ impl Call<'_> {
         file: Option<&str>,
         line: Option<u32>,
     ) -> Result<(), ActionError> {
-        self.log.flush().await?;
-        let masker = self.job.log.masker();
-        let masked = |text: &str| masker.mask_str(text).into_owned();
         let annotation = Annotation {
             step: self.log.step(),
             level,
-            message: masked(message),
-            title: Some(masked(title)).filter(|title| !title.is_empty()),
-            file: file.map(masked),
+            message: message.to_owned(),
+            title: Some(title.to_owned()).filter(|title| !title.is_empty()),
+            file: file.map(str::to_owned),
             line,
             column: None,
             end_line: None,
             end_column: None,
+            log_line: None,
         };
-        Ok(self.job.report(Report::Annotation(annotation)).await?)
+        self.log.annotate(annotation);
+        self.flush().await
     }
 
     pub(crate) fn mask(&self, secret: &str) {

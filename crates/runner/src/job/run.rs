@@ -11,7 +11,7 @@ use crate::process::{JobProcesses, Leftover, Stop};
 use crate::reach::Reach;
 use crate::step::{self, Finished, Frame};
 use indexmap::IndexMap;
-use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, JobResult, JobSpec, Report, StepName};
+use pilotage_api::runner::{Annotation, Conclusion, JobResult, JobSpec, Report, StepName};
 use pilotage_trust::mask::Masker;
 use pilotage_workflow::diagnostic::Severity;
 use pilotage_workflow::model::{JobKind, Step, StepKind, StepsJob, Workflow};
@@ -120,19 +120,14 @@ async fn run(
         Ok(workflow) => match workflow.jobs.get(&spec.job_key).map(|job| &job.kind) {
             Some(JobKind::Steps(steps)) => (workflow, &**steps),
             _ => {
-                return refuse(
-                    setup,
-                    &host,
-                    failed(format!("no job of steps `{}`", spec.job_key)),
-                )
-                .await;
+                return refuse(setup, failed(format!("no job of steps `{}`", spec.job_key))).await;
             }
         },
-        Err(message) => return refuse(setup, &host, failed(message.clone())).await,
+        Err(message) => return refuse(setup, failed(message.clone())).await,
     };
     let (job, frame) = match begin(spec, host, log, processes, workflow, steps_job) {
         Ok(begun) => begun,
-        Err((host, error)) => return refuse(setup, &host, failed(error.sentence())).await,
+        Err(error) => return refuse(setup, failed(error.sentence())).await,
     };
     run_steps(job, frame, spec, steps_job, setup).await
 }
@@ -145,28 +140,12 @@ fn set_up_log(spec: &JobSpec, host: &JobHost, log: &mut StepLog) {
 }
 
 /// A job that cannot begin.
-async fn refuse(log: &mut StepLog, host: &JobHost, summary: Summary) -> Result<Summary, LogClosed> {
+async fn refuse(log: &mut StepLog, summary: Summary) -> Result<Summary, LogClosed> {
     let message = summary.error.clone().unwrap_or_default();
     log.line(&format!("##[error]{message}"));
+    log.annotate(Annotation::error(0, message));
     log.flush().await?;
-    let event = crate::event::JobEvent::Report(Report::Annotation(annotation(0, message)));
-    host.events.send(event).await.map_err(|_| LogClosed)?;
     Ok(summary)
-}
-
-fn annotation(step: u32, message: String) -> Annotation {
-    let level = AnnotationLevel::Error;
-    Annotation {
-        step,
-        level,
-        message,
-        title: None,
-        file: None,
-        line: None,
-        column: None,
-        end_line: None,
-        end_column: None,
-    }
 }
 
 /// The whole file was checked before the job was queued; here only faults in this job count.
@@ -198,7 +177,7 @@ fn begin(
     processes: &Arc<JobProcesses>,
     workflow: &Workflow,
     steps: &StepsJob,
-) -> Result<(Job, Frame), (Box<JobHost>, ActionError)> {
+) -> Result<(Job, Frame), ActionError> {
     let given = |name: &str| {
         let var = spec
             .contexts
@@ -226,10 +205,7 @@ fn begin(
         let files = Arc::new(files.map_err(ActionError::file(&host.dirs.temp))?);
         Ok((contexts, env, defaults, files))
     })();
-    let (contexts, env, defaults, files) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => return Err((Box::new(host), error)),
-    };
+    let (contexts, env, defaults, files) = prepared?;
     let job = Job {
         dirs: host.dirs.clone(),
         log: log.clone(),
@@ -294,7 +270,7 @@ async fn run_steps(
             error: Some(masked),
             ..Summary::default()
         };
-        return refuse(setup, &job.host, summary).await;
+        return refuse(setup, summary).await;
     }
     let limits = match Limits::new(steps_job, &frame) {
         Ok(limits) => limits,
@@ -304,7 +280,7 @@ async fn run_steps(
                 error: Some(message),
                 ..Summary::default()
             };
-            return refuse(setup, &job.host, summary).await;
+            return refuse(setup, summary).await;
         }
     };
     let mut announced = Announced::default();
@@ -328,9 +304,8 @@ async fn run_steps(
             step::minutes(limits.timeout)
         );
         setup.line(&format!("##[error]{message}"));
+        setup.annotate(Annotation::error(0, message.clone()));
         setup.flush().await?;
-        job.report(Report::Annotation(annotation(0, message.clone())))
-            .await?;
         error = Some(message);
     }
     if job.cancel.is_cancelled() {

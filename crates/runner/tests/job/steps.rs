@@ -112,6 +112,46 @@ jobs:
     assert!(!ran.everything().contains("hunter2"), "{}", ran.everything());
 }
 
+/// The lines before them are counted as they stand in the log: masked, of several steps, in several chunks.
+#[tokio::test]
+async fn an_annotation_knows_its_line_of_the_log() {
+    let mut world = World::new(
+        r#"
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo '{"problemMatcher": [{"owner": "t", "pattern": [{"regexp": "^bad (.+)$", "message": 1}]}]}' > m.json
+          echo "::add-matcher::m.json"
+          printf '%s\n' "${{ secrets.KEY }}"
+          seq 20000
+          echo "::warning::first%0Aand more"
+          echo "::notice::second"
+          echo "bad third"
+          seq 20000
+      - {run: "echo ::error::fourth; exit 3", continue-on-error: true}
+      - {run: "echo ::set-env name=A::b; echo bye", continue-on-error: true}
+"#,
+    );
+    world.secret("KEY", "begin\nmiddle-of-it\nend");
+    let ran = world.run().await;
+    let refused = "the `set-env` command is disabled, because any program's output could use it: write to the file \
+                   $GITHUB_ENV, or set the environment variable `ACTIONS_ALLOW_UNSECURE_COMMANDS` to `true`";
+    assert_eq!(
+        ran.annotations(),
+        [
+            "Warning first\nand more (##[warning]first)".to_owned(),
+            "Notice second (##[notice]second)".to_owned(),
+            "Error third (##[error]bad third)".to_owned(),
+            "Error fourth (##[error]fourth)".to_owned(),
+            "Error Process completed with exit code 3. (##[error]Process completed with exit code 3.)"
+                .to_owned(),
+            format!("Error {refused} (##[error]{refused})"),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_cancelled_job_runs_what_asks_for_it() {
     let world = World::new(

@@ -278,6 +278,7 @@ impl Sent {
                 column: a.column,
                 end_line: a.end_line,
                 end_column: a.end_column,
+                log_line: a.log_line,
             }));
         }
         self.annotations = job.annotations.len();

@@ -14,6 +14,8 @@ const SUMMARY_BYTES_MAX: usize = 1024 * 1024;
 const STEPS_MAX: usize = 10_000;
 /// GitHub keeps ten of each level and step; this is only against floods.
 const ANNOTATIONS_MAX: i64 = 10_000;
+/// No log is so long: a number beyond it is no line.
+const LINE_MAX: u64 = 1 << 40;
 
 /// Takes reports from the first that is new. None where the lease has ended; the number wanted where some are missing.
 pub(super) async fn take(
@@ -96,6 +98,7 @@ async fn one(
         }
         Report::Annotation(mut annotation) => {
             annotation.message = cut(annotation.message, TEXT_BYTES_MAX);
+            annotation.log_line = annotation.log_line.filter(|line| *line < LINE_MAX);
             if seq < ANNOTATIONS_MAX {
                 let text = serde_json::to_string(&annotation).unwrap_or_default();
                 turn.c.add_annotation(job, seq, &text).await?;

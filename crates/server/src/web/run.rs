@@ -17,7 +17,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pilotage_api::rest;
-use pilotage_api::runner::{AnnotationLevel, Conclusion};
+use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion};
+use pilotage_store::LogPiece;
 use pilotage_trust::token::Scope;
 use pilotage_ui::Fragment;
 use pilotage_ui::page::run::{Failure, Job, Run, Step};
@@ -30,6 +31,8 @@ use std::sync::Arc;
 /// How many failures a page shows, and how many lines of each.
 const FAILURES_MAX: usize = 3;
 const LINES: usize = 10;
+/// How many of them stand before the one that says it, where as many follow it.
+const BEFORE_LINES: usize = LINES - 4;
 /// How far before a log's end a failure is looked for at first, and at most.
 const TAIL_LINES: u64 = 2000;
 const BACK_LINES_MAX: u64 = 128_000;
@@ -182,23 +185,29 @@ async fn failures(app: &App, jobs: &[rest::Job]) -> AppResult<(Vec<Failure>, usi
     Ok((failures, more))
 }
 
+/// The first error that was told of: by the step that failed, or by any.
+fn first_told(job: &rest::Job) -> Option<&Annotation> {
+    let told = job.annotations.iter();
+    let mut errors = told.filter(|told| told.level == AnnotationLevel::Error);
+    let step = failed_step(job).map(|step| step.step);
+    let of_step = errors.clone().find(|told| Some(told.step) == step);
+    of_step.or_else(|| errors.next())
+}
+
+fn failed_step(job: &rest::Job) -> Option<&rest::Step> {
+    let mut steps = job.steps.iter();
+    steps.find(|step| step.conclusion == Some(Conclusion::Failure))
+}
+
 /// What a failed job said first.
 fn first_error(job: &rest::Job) -> &str {
-    let mut errors = job
-        .annotations
-        .iter()
-        .filter(|told| told.level == AnnotationLevel::Error);
-    errors.next().map_or(&job.error, |annotation| &annotation.message)
+    first_told(job).map_or(&job.error, |told| &told.message)
 }
 
 /// The line by which two jobs failed in the same way; none where a program only ended with a number.
 fn told(job: &rest::Job) -> Option<&str> {
     let line = first_error(job).lines().next()?.trim();
-    let annotated = job
-        .annotations
-        .iter()
-        .any(|told| told.level == AnnotationLevel::Error);
-    (annotated && !line.is_empty() && !line.contains("exit code")).then_some(line)
+    (first_told(job).is_some() && !line.is_empty() && !line.contains("exit code")).then_some(line)
 }
 
 fn job(job: &rest::Job) -> Job {
@@ -227,11 +236,15 @@ fn step(step: &rest::Step) -> Step {
 
 /// The first error that the job told of, with the lines around it; or the last lines of the step that failed.
 pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
-    let step = job
-        .steps
-        .iter()
-        .find(|step| step.conclusion == Some(Conclusion::Failure));
+    let step = failed_step(job);
     let error = first_error(job);
+    if let Some((told, number)) = first_told(job).and_then(|told| Some((told, told.log_line?))) {
+        let step = job.steps.iter().find(|step| step.step == told.step);
+        let lines = lines_around(app, job, told.step, number).await?;
+        if let Some(at) = lines.iter().position(|line| line.number == number) {
+            return Ok(shown(job, step, error, &lines, Some(at)));
+        }
+    }
     let lines = last_lines(app, job, step.map(|step| step.step)).await?;
     let first = error.lines().next().unwrap_or_default().trim();
     // A script that is shown before it runs has the words of its errors too: the mark goes first, then what is last.
@@ -240,12 +253,22 @@ pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
     let at = (lines.iter().position(|line| marked(line) && told(line)))
         .or_else(|| lines.iter().rposition(told))
         .or_else(|| lines.iter().position(marked));
+    Ok(shown(job, step, error, &lines, at))
+}
+
+fn shown(
+    job: &rest::Job,
+    step: Option<&rest::Step>,
+    error: &str,
+    lines: &VecDeque<Line>,
+    at: Option<usize>,
+) -> Failure {
     let last = lines.len().saturating_sub(LINES);
-    let start = at.map_or(last, |at| at.saturating_sub(LINES - 4).min(last));
+    let start = at.map_or(last, |at| at.saturating_sub(BEFORE_LINES).min(last));
     // Of a job whose runner was lost nobody said which step it was in; its lines know.
     let logged = at.and_then(|at| lines.get(at)).or(lines.back());
     let number = step.map(|step| step.step).or(logged.map(|line| line.step));
-    Ok(Failure {
+    Failure {
         job: job.id,
         name: job.name.clone(),
         step: number.unwrap_or_default(),
@@ -260,13 +283,38 @@ pub(super) async fn failure(app: &App, job: &rest::Job) -> AppResult<Failure> {
             .take(LINES)
             .map(|line| (line.number, line.text.chars().take(LINE_CHARS_MAX).collect()))
             .collect(),
-    })
+    }
 }
 
 struct Line {
     step: u32,
     number: u64,
     text: String,
+}
+
+/// The lines of a step near one of them.
+async fn lines_around(app: &App, job: &rest::Job, step: u32, number: u64) -> AppResult<VecDeque<Line>> {
+    let mut lines = VecDeque::new();
+    let mut from = number.saturating_sub(LINES as u64);
+    let until = job.log_lines.min(number.saturating_add(LINES as u64));
+    while from < until {
+        let (pieces, next) = app.store.logs.read(job.id, Some(step), from).await?;
+        take_lines(&pieces, until, &mut lines);
+        if next <= from {
+            break;
+        }
+        from = next;
+    }
+    Ok(lines)
+}
+
+fn take_lines(pieces: &[LogPiece], until: u64, lines: &mut VecDeque<Line>) {
+    for piece in pieces {
+        for (number, text) in (piece.first_line..until).zip(piece.text.lines()) {
+            let (step, text) = (piece.step, text.to_owned());
+            lines.push_back(Line { step, number, text });
+        }
+    }
 }
 
 /// The end of a log, or of one step of it. A failed step is rarely far from the end: only the steps that clean up
@@ -279,12 +327,7 @@ async fn last_lines(app: &App, job: &rest::Job, step: Option<u32>) -> AppResult<
         let mut lines = VecDeque::new();
         while from < job.log_lines {
             let (pieces, next) = app.store.logs.read(job.id, step, from).await?;
-            for piece in &pieces {
-                for (number, text) in (piece.first_line..).zip(piece.text.lines()) {
-                    let (step, text) = (piece.step, text.to_owned());
-                    lines.push_back(Line { step, number, text });
-                }
-            }
+            take_lines(&pieces, u64::MAX, &mut lines);
             let over = lines.len().saturating_sub(KEPT_LINES);
             lines.drain(..over);
             if next <= from {

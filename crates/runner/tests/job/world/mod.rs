@@ -7,7 +7,7 @@
     reason = "helpers of tests, shared by their files"
 )]
 
-use pilotage_api::runner::{JobResult, JobSpec, Report};
+use pilotage_api::runner::{Annotation, JobResult, JobSpec, Report};
 use pilotage_runner::event::JobEvent;
 use pilotage_runner::isolation::ChildRules;
 use pilotage_runner::job::{CheckoutSource, Dirs, JobHost, execute};
@@ -218,6 +218,24 @@ impl Ran {
             }
         }
         steps
+    }
+
+    /// `level message (the line of the log that it leads to)` of each annotation.
+    pub fn annotations(&self) -> Vec<String> {
+        let log = self.log();
+        let told = self.events.iter().filter_map(|event| match event {
+            JobEvent::Report(Report::Annotation(told)) => Some(told),
+            _ => None,
+        });
+        let say = |told: &Annotation| {
+            let line = told
+                .log_line
+                .and_then(|line| log.get(usize::try_from(line).ok()?));
+            let (step, line) = line.map_or((None, "none"), |(step, line)| (Some(*step), line));
+            assert!(step.is_none_or(|step| step == told.step), "{told:?}");
+            format!("{:?} {} ({line})", told.level, told.message)
+        };
+        told.map(say).collect()
     }
 
     pub fn everything(&self) -> String {

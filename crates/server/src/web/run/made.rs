@@ -53,6 +53,7 @@ pub(super) fn annotations(jobs: &[rest::Job]) -> Vec<Annotation> {
             job: id,
             job_name: name.clone(),
             step: told.step,
+            line: told.log_line,
         })
     };
     let mut all: Vec<Annotation> = jobs.iter().flat_map(of).collect();

@@ -3,6 +3,7 @@
 use super::Run;
 use crate::icon::{Icon, coloured};
 use crate::markdown;
+use crate::page::log;
 use crate::words;
 use maud::{Markup, html};
 
@@ -37,6 +38,8 @@ pub struct Annotation {
     pub job: i64,
     pub job_name: String,
     pub step: u32,
+    /// Of the job's log, from 0; none where the runner did not say.
+    pub line: Option<u64>,
 }
 
 /// What a step wrote for people, in Markdown.
@@ -117,7 +120,11 @@ impl Run {
                     }
                     p class="msg" { (message) }
                 }
-                a class="m end" href={ (self.job_path(annotation.job)) "?step=" (annotation.step) } { (annotation.job_name) ", step " (annotation.step) }
+                @let path = self.job_path(annotation.job);
+                @match annotation.line {
+                    Some(line) => { a class="m end" href=(log::link(&path, annotation.step, line)) { (annotation.job_name) ", line " (words::count(line + 1)) } }
+                    None => { a class="m end" href={ (path) "?step=" (annotation.step) } { (annotation.job_name) ", step " (annotation.step) } }
+                }
             }
         }
     }
@@ -171,6 +178,7 @@ mod tests {
             job: 4,
             job_name: hostile.to_owned(),
             step: 2,
+            line: None,
         }];
         run.summaries = vec![Summary {
             job: 4,
@@ -204,6 +212,13 @@ mod tests {
             assert!(html.contains(part), "{part}: {html}");
         }
         assert!(!html.contains("<script"), "{html}");
+        for told in &mut run.annotations {
+            told.line = Some(4181);
+        }
+        let html = run.annotations().into_string();
+        for part in ["/jobs/4?line=4182#s2:4182", "line 4,182"] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
         let delete = Delete {
             viewer: run.viewer.clone(),
             run: "/o/p/runs/7".to_owned(),
