@@ -67,6 +67,46 @@ impl Reader {
     }
 }
 
+const MATRIX: &str = "on: push\njobs:\n  build:\n    runs-on: linux\n    steps: [{run: make}]\n  test:\n    needs: build\n    runs-on: linux\n    strategy: {matrix: {n: [1, 2, 3]}}\n    steps: [{run: make test}]\n  ship:\n    needs: test\n    runs-on: linux\n    steps: [{run: ship}]\n";
+
+/// A matrix is one job until what it needs is over; who needs it waits for all that it becomes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_matrix_needs_all_of_its_jobs() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let runner = world.runner("r", &["linux"]).await;
+    checkout.write(".github/workflows/ci.yml", MATRIX);
+    checkout.commit("Matrix");
+    checkout.push(&["main"]);
+    let lease = runner.lease().await;
+    runner.ack(&lease).await.expect("taken");
+    runner
+        .finish(&lease, Conclusion::Success, 0)
+        .await
+        .expect("finished");
+    let unfolded = |run: &serde_json::Value| run["jobs"].as_array().is_some_and(|jobs| jobs.len() == 5);
+    let run = world.until("runs/1", unfolded).await;
+    let ids = |job: &serde_json::Value| job["id"].as_i64().expect("an id");
+    let jobs = run["jobs"].as_array().expect("jobs");
+    let named = |key: &str| jobs.iter().filter(|job| job["key"] == key).map(ids).collect();
+    let (tests, ships): (Vec<i64>, Vec<i64>) = (named("test"), named("ship"));
+    assert_eq!((tests.len(), ships.len()), (3, 1), "{run}");
+    let ship = jobs.iter().find(|job| job["key"] == "ship").expect("a job");
+    assert_eq!(ship["needs"], serde_json::json!(tests), "{run}");
+
+    let admin = Reader::new(&world, &world.admin).await;
+    for (path, edges) in [("/o/p/runs/1", 2), ("/o/p/runs/1?unfold=test", 6)] {
+        let (_, page) = admin.get(path).await;
+        let drawn = page.split("id=\"run-graph\"").nth(1).expect("a graph");
+        let drawn = drawn.split("</figure>").next().expect("its end");
+        assert_eq!(
+            drawn.matches("<path class=\"eg").count(),
+            edges,
+            "{path}: {drawn}"
+        );
+    }
+}
+
 async fn fail(runner: &TestRunner) {
     let lease = runner.lease().await;
     runner.ack(&lease).await.expect("taken");

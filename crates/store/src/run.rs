@@ -42,7 +42,7 @@ record! {
         /// The job's id in its file, behind those of the jobs that call it: `deploy/build`.
         pub key: String,
         pub name: String,
-        /// Keys, as JSON.
+        /// Ids of jobs, as JSON; of a matrix all that it has unfolded into so far.
         pub needs: String,
         pub status: String,
         pub conclusion: Option<String>,
@@ -204,7 +204,7 @@ impl Connection {
             "INSERT INTO jobs (id, run_id, attempt, key, name, needs, status, conclusion, reason, error, environment,
                                environment_url, runner, outputs, created_at, started_at, ended_at, log_archived)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', $12, $13, $14, $15, $16, 0)
-             ON CONFLICT (id) DO UPDATE SET name = $5, status = $7, conclusion = $8, reason = $9, error = $10,
+             ON CONFLICT (id) DO UPDATE SET name = $5, needs = $6, status = $7, conclusion = $8, reason = $9, error = $10,
                  environment = $11, runner = $12, outputs = $13, started_at = $15, ended_at = $16",
         )
         .bind(job.id)

@@ -69,10 +69,7 @@ impl Run {
         let mut rows: Vec<Row<'_>> = Vec::new();
         for &job in &own {
             // What it waits for begins when all that it needs is over, whoever or whatever it waits for.
-            // Of a matrix that had not unfolded when the need was noted, all jobs are needed.
-            let keys = own.iter().filter(|need| job.needs.contains(&need.id));
-            let keys: Vec<&str> = keys.map(|need| need.key.as_str()).collect();
-            let needs = own.iter().filter(|need| keys.contains(&need.key.as_str()));
+            let needs = own.iter().filter(|need| job.needs.contains(&need.id));
             let ends: Option<Vec<i64>> = needs.map(|need| need.ended_at).collect();
             let Some(ends) = ends else { continue };
             let ready = ends.into_iter().max().unwrap_or(begin);
@@ -213,7 +210,7 @@ mod tests {
         insta::assert_snapshot!(html.replace("><", ">\n<"));
     }
 
-    /// What is noted is the matrix's first job, and the last of its jobs is waited for.
+    /// The last of its jobs is waited for.
     #[test]
     fn a_matrix_is_needed_whole() {
         let first = at(
@@ -225,7 +222,7 @@ mod tests {
             (0, Some(0), Some(9_000)),
         );
         let ship = at(
-            job(3, "ship", "ship", &[1], Status::Passed),
+            job(3, "ship", "ship", &[1, 2], Status::Passed),
             (0, Some(9_500), Some(9_600)),
         );
         let run = run(vec![first, last, ship]);
