@@ -124,8 +124,9 @@ pub fn may_approve(rules: &Rules, request: &Request, person: &str) -> Result<(),
     let environment = &request.environment;
     if !rules.reviewers.iter().any(|reviewer| reviewer == person) {
         return Err(format!(
-            "{person} is not a reviewer of {environment}: {} are",
-            rules.reviewers.join(", ")
+            "{person} is not a reviewer of {environment}; {} {}",
+            rules.reviewers.join(", "),
+            if rules.reviewers.len() == 1 { "is" } else { "are" }
         ));
     }
     if !rules.self_approval && request.actor == person {

@@ -3,13 +3,26 @@ function button(text, name, place) {
   const copy = document.createElement("button");
   copy.className = "btn copy";
   copy.type = "button";
-  copy.textContent = "Copy";
+  const said = document.createElement("span");
+  said.textContent = "Copy";
+  copy.append(shape(), said);
   copy.setAttribute("aria-label", `Copy ${name}`);
   copy.addEventListener("click", async () => {
-    copy.textContent = (await write(text())) ? "Copied" : "Not copied";
-    setTimeout(() => (copy.textContent = "Copy"), 2000);
+    said.textContent = (await write(text())) ? "Copied" : "Not copied";
+    setTimeout(() => (said.textContent = "Copy"), 2000);
   });
   place(copy);
+}
+
+function shape() {
+  const make = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
+  const svg = make("svg");
+  svg.setAttribute("class", "i");
+  svg.setAttribute("aria-hidden", "true");
+  const use = make("use");
+  use.setAttribute("href", "#copy");
+  svg.append(use);
+  return svg;
 }
 
 // Without TLS a page gets no clipboard, but what is selected can be copied.

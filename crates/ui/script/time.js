@@ -43,7 +43,9 @@ export function localise(root) {
   each("clock", clock);
   each("minute", (d) => clock(d).slice(0, 5));
   each("clock-ms", (d) => `${clock(d)}.${pad(d.getMilliseconds(), 3)}`);
-  each("date", (d) => `${d.getDate()} ${months[d.getMonth()]} ${pad(d.getHours())}:${pad(d.getMinutes())}`);
+  const moment = (d) => `${d.getDate()} ${months[d.getMonth()]} ${clock(d)}`;
+  each("moment", moment);
+  each("date", (d) => moment(d).slice(0, -3));
 }
 
 localise(document);

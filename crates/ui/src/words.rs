@@ -70,6 +70,12 @@ pub fn date(at: i64) -> Markup {
     html! { time datetime=(iso(at)) data-date=(at) title=(full(at)) { (format_at(at, "%-d %b %H:%M")) } }
 }
 
+/// `25 Nov 14:31:40`, where minutes are too coarse.
+#[must_use]
+pub fn moment(at: i64) -> Markup {
+    html! { time datetime=(iso(at)) data-moment=(at) title=(full(at)) { (format_at(at, "%-d %b %H:%M:%S")) } }
+}
+
 /// `2026-11-25 14:31:40 UTC`, where all of it is wanted.
 #[must_use]
 pub fn full(at: i64) -> String {

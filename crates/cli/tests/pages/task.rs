@@ -77,7 +77,7 @@ fn an_environment_is_locked_without_scripts() {
     page.javascript(false);
     page.goto(&site().at("/evil/names/environments/safe"));
     page.follow("Unlock");
-    page.click("#lock-form summary");
+    page.click("a[href='#lock-form']");
     page.fill("#lock-reason", "Again, <b>by hand</b>");
     page.follow("#lock-form button");
     assert!(page.text("main").contains("Again, <b>by hand</b>"));

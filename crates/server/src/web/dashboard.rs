@@ -156,12 +156,21 @@ async fn running(
     viewer: &Viewer,
 ) -> WebResult<Vec<Running>> {
     let mut running = Vec::new();
+    let waits = c.open_waits(WAITS_MAX).await?;
     for run in c.running_runs(viewer.who.project, RUNNING_MAX).await? {
         let Some(project) = names.get(&run.project_id) else {
             continue;
         };
+        let asked = waits.iter().filter(|wait| wait.run_id == run.id);
+        let mut waits_since = asked.map(|wait| wait.asked_at).min();
+        if waits_since.is_some() {
+            let jobs = c.jobs(run.id).await?;
+            let works = |job: &pilotage_store::Job| matches!(job.status.as_str(), "queued" | "in_progress");
+            waits_since = waits_since.filter(|_| !jobs.iter().any(works));
+        }
         running.push(Running {
             project: project.clone(),
+            waits_since,
             branch: words::branch(&run.r#ref).to_owned(),
             status: Status::of_run(&run.status, None),
             usual_ms: median(c.green_times(run.workflow_id).await?),

@@ -1,5 +1,6 @@
 //! The audit log: whether its chain holds, and who did what, the newest first.
 
+use crate::icon::{Icon, coloured};
 use crate::status::Status;
 use crate::words;
 use maud::{Markup, html};
@@ -58,8 +59,9 @@ impl Audit {
                     }
                 }
                 @if self.rows.is_empty() { p class="m s" { "No row fits." } }
+                @else { p class="heads m s hs" aria-hidden="true" { span { "When" } span { "Who" } span { "Did" } span { "What" } } }
                 ol class="rows audit" { @for row in &self.rows { li { (row.shown()) } } }
-                @if let Some(older) = &self.older { p class="more1" { a class="a" href=(older) { "Older rows" } } }
+                @if let Some(older) = &self.older { p class="more1 s" { a class="a" href=(older) { "Older rows" } } }
             }
         }
     }
@@ -91,11 +93,11 @@ impl Row {
         html! {
             details {
                 summary {
-                    span class="m nw" { (words::date(self.at)) }
+                    span class="at" { (coloured(Icon::Right, "ch")) (words::moment(self.at)) }
                     span class="nw" { b { (self.who) } " " span class="m" { (self.by) } }
                     code { (self.action) }
                     span class="t1" title=(self.object) { (self.object) }
-                    @if self.denied { (Status::Failed.icon()) }
+                    @if self.denied { (Status::Failed.mark_as("denied")) } @else { span {} }
                 }
                 dl class="kv kv1" {
                     @for (name, value) in &self.detail { dt { (name) } dd { (value) } }

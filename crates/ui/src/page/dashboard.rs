@@ -70,6 +70,8 @@ pub struct Running {
     pub run: i64,
     pub status: Status,
     pub started_at: i64,
+    /// Since when all that is left of it waits for a person or a time.
+    pub waits_since: Option<i64>,
     /// The median of the last green runs of its workflow; none where there was none.
     pub usual_ms: Option<i64>,
 }
@@ -287,21 +289,28 @@ impl Running {
             .usual_ms
             .filter(|usual| *usual > 0)
             .map(|usual| (passed.saturating_mul(100) / usual).min(100));
+        let runs = self.waits_since.is_none();
+        let status = if runs { self.status } else { Status::Waiting };
+        let longer = runs && self.usual_ms.is_some_and(|usual| passed > usual);
         html! {
             li {
-                a class="t1" title=(self.title) href={ "/" (self.project) "/runs/" (self.run) } {
-                    b { (self.project) } " " (self.branch) " " span class="m" { "#" (self.run) " " (self.title) }
-                    span class="vh" { (self.status.word()) }
+                a title=(self.title) href={ "/" (self.project) "/runs/" (self.run) } {
+                    (status.icon())
+                    span class="t1" { b { (self.project) } " " (self.branch) " " span class="m" { "#" (self.run) " " (self.title) } }
+                    span class="vh" { (status.word()) }
                 }
-                svg width="100%" height="4" class="f" aria-hidden="true" {
-                    rect class="band" width="100%" height="4" rx="2" {}
-                    @if let Some(share) = share { rect class="run f" width={ (share) "%" } height="4" rx="2" {} }
-                }
-                span class="m nw r" {
-                    @match self.usual_ms {
-                        Some(usual) if passed > usual => "longer than usual",
-                        Some(usual) => { (words::duration(usual - passed)) " left" }
-                        None => (words::since(self.started_at, now)),
+                @if let Some(share) = share.filter(|_| runs) {
+                    svg width="100%" height="4" class="f" aria-hidden="true" {
+                        rect class="band" width="100%" height="4" rx="2" {}
+                        rect class="run f" width={ (share) "%" } height="4" rx="2" {}
+                    }
+                } @else { span class="hs" {} }
+                span class={ "nw r " (if longer { "run" } else { "m" }) } {
+                    @match (self.waits_since, self.usual_ms) {
+                        (Some(at), _) => { "waits " (words::ago(at, now)) }
+                        (None, Some(_)) if longer => "longer than usual",
+                        (None, Some(usual)) => { (words::duration(usual - passed)) " left" }
+                        (None, None) => (words::since(self.started_at, now)),
                     }
                 }
             }
@@ -313,7 +322,7 @@ impl Project {
     fn row(&self, now: i64) -> Markup {
         html! {
             tr {
-                td { a href={ "/" (self.owner) "/" (self.name) } { b { (self.name) } } }
+                td { a href={ "/" (self.owner) "/" (self.name) } { span class="m" { (self.owner) "/" } b { (self.name) } } }
                 td class="pr" {
                     @match self.branch {
                         Some((status, at)) => { (status.mark()) " " span class="m" { (words::ago(at, now)) } }

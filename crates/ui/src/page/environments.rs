@@ -154,7 +154,7 @@ impl Matrix {
         html! {
             section id=(id) class="sec1" aria-label={ "What runs where in " (self.owner) "/" (self.name) } {
                 @if !page.one {
-                    div class="head" { h2 { a href={ (self.path()) "/environments" } { (self.owner) "/" (self.name) } } }
+                    h2 class="ttl" { a href={ (self.path()) "/environments" } { (self.owner) "/" (self.name) } }
                 }
                 @for (drift, pair) in self.drifts.iter().zip(self.columns.windows(2)) { (lead(drift, pair, page.now)) }
                 table class="env" {
@@ -177,7 +177,7 @@ impl Matrix {
             a class="ttl" href=(self.environment_path(&column.environment)) { (column.environment) }
             br;
             (column.status.mark_as(&column.word))
-            @if !column.strategy.is_empty() { " " span class="m" { (column.strategy) } }
+            @if !column.strategy.is_empty() { " " span class="m" { "· " (column.strategy) } }
             @if let Some(host) = column.url.split_once("://").map(|(_, host)| host) {
                 br; a href=(column.url) rel="noreferrer" { (host) }
             }

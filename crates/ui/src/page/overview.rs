@@ -100,8 +100,8 @@ impl Overview {
             section aria-labelledby="ov-runs" {
                 div class="head" { h2 id="ov-runs" { "Last runs" } }
                 @if self.runs.is_empty() { p class="m s" { "Nothing ran yet." } }
-                (runs::rows(&self.runs, self.now))
-                p class="more1" { a class="a" href={ "/" (self.project) "/runs" } { "All runs" } }
+                (runs::rows(&self.runs, self.now, false))
+                p class="more1 s" { a class="a" href={ "/" (self.project) "/runs" } { "All runs" } }
             }
         }
     }

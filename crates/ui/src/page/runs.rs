@@ -104,7 +104,7 @@ impl Runs {
                         @if let Some(first) = &self.first { pre class="one" { (first) } }
                     } @else { p class="m" { @if self.older.is_some() { "None of the runs that were looked at fits." } @else { "No run fits." } } }
                 }
-                (rows(&self.rows, self.now))
+                (rows(&self.rows, self.now, self.path == "/runs"))
                 @if self.begins_later || self.older.is_some() { p class="more1 acts" {
                     @if self.begins_later { a class="a" href=(self.address(&self.query, None)) { "Newest runs" } }
                     @if let Some(before) = self.older { a class="a" href=(self.address(&self.query, Some(before))) { "Older runs" } }
@@ -114,8 +114,8 @@ impl Runs {
     }
 }
 
-/// On this page, and on the project's.
-pub(crate) fn rows(rows: &[Row], now: i64) -> Markup {
+/// On this page, and on the project's; `named` where the projects are told.
+pub(crate) fn rows(rows: &[Row], now: i64, named: bool) -> Markup {
     html! {
         ol class="rows runs" {
             @for row in rows {
@@ -123,14 +123,15 @@ pub(crate) fn rows(rows: &[Row], now: i64) -> Markup {
                     (row.status.icon())
                     a class="t1" href={ "/" (row.project) "/runs/" (row.id) } title=(row.title) { b { "#" (row.id) } " " (row.title) }
                     span class="vh" { (row.status.word()) }
-                    span class="m t1 hs" { (row.project) ", " (row.workflow) " on " (row.event) " to " (words::branch(&row.git_ref)) " " code { (words::short(&row.sha)) } " by " (row.actor) }
-                    span class="end nw hs" {
+                    span class="m t1 hs" { @if named { (row.project) ", " } (row.workflow) }
+                    span class="m t1 hs" { (row.event) " to " span class="tx" { (words::branch(&row.git_ref)) } " " code { (words::short(&row.sha)) } " by " (row.actor) }
+                    span class="r nw hs" {
                         @match row.ended_at {
                             Some(end) => { (words::duration(end - row.started_at)) }
                             None => { (words::since(row.started_at, now)) }
                         }
                     }
-                    span class="m nw age" { (words::ago(row.created_at, now)) }
+                    span class="m r nw age" { (words::ago(row.created_at, now)) }
                 }
             }
         }

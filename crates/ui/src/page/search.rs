@@ -40,17 +40,18 @@ impl Search {
     pub fn main(&self) -> Markup {
         html! {
             h1 { "Find or do" }
-            form method="get" action="/search" role="search" class="acts" {
+            form method="get" action="/search" role="search" class="acts ad af" {
                 label class="vh" for="words" { "Words" }
                 input id="words" type="search" name="q" value=(self.query) maxlength="200" autocomplete="off";
                 button class="btn" { "Find" }
             }
             section class="first" aria-label="Found" {
-                p class="s m" role="status" { (words::counted((self.found.len() + self.more) as u64, "entry", "entries")) }
+                p class="s m ad" role="status" { (words::counted((self.found.len() + self.more) as u64, "entry", "entries")) }
                 @if self.found.is_empty() { p { "Nothing fits. Fewer words find more." } }
                 ol class="rows" {
                     @for entry in &self.found {
                         li {
+                            span class="m nw kind" { (entry.kind) }
                             @match &entry.form {
                                 None => a class="t1" href=(entry.href) { (entry.title) },
                                 Some(fields) => form class="t1" method="post" action=(entry.href) {
@@ -59,7 +60,6 @@ impl Search {
                                     button class="as-link" type="submit" { (entry.title) }
                                 }
                             }
-                            span class="m end nw" { (entry.kind) }
                         }
                     }
                 }

@@ -90,6 +90,10 @@ pub(super) async fn metrics_of(
         .await?;
     let recent = c.recent_deployments(project.id, environment, MARKS).await?;
     drop(c);
+    // Before its first deployment there was nothing to measure, and an empty place says nothing.
+    let first = recent.iter().map(|row| row.created_at).min();
+    let first = first.filter(|_| (recent.len() as u64) < MARKS.unsigned_abs());
+    let from = first.map_or(from, |first| begins(from, to, first - span_ms));
     let guard = Some(&plan.guard).filter(|guard| guard.enabled);
     Ok(Some(Metrics {
         services: plan.services.iter().map(|service| service.name.clone()).collect(),
@@ -117,6 +121,11 @@ pub(super) async fn metrics_of(
     }))
 }
 
+/// Where the axis begins of what has been there since `first`: a part of the window is always shown.
+fn begins(from: i64, to: i64, first: i64) -> i64 {
+    first.clamp(from, to - (to - from) / 6)
+}
+
 #[allow(clippy::cast_precision_loss, reason = "counts stay below 2^52")]
 fn point(metric: &Metric) -> Point {
     let (requests, errors) = (metric.requests as f64, metric.errors as f64);
@@ -135,6 +144,13 @@ fn point(metric: &Metric) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_axis_begins_with_what_there_is_to_show() {
+        for (first, expected) in [(-50, 0), (0, 0), (400, 400), (590, 500)] {
+            assert_eq!(begins(0, 600, first), expected, "{first}");
+        }
+    }
 
     #[test]
     fn a_choice_survives_its_address() {

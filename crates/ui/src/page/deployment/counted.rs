@@ -130,6 +130,7 @@ impl Deployment {
             .iter()
             .filter_map(|moment| moment.text.strip_prefix("verified: "))
             .collect();
+        let proven = !verified.is_empty();
         html! {
             section id="proof" aria-labelledby="ve" {
                 @if !verified.is_empty() || !self.checks.is_empty() || !self.replicas.is_empty() {
@@ -140,7 +141,15 @@ impl Deployment {
                                 tr { td class="w" { (what) } td class="r" { (Status::Passed.mark_as("verified")) } }
                             }
                             @for check in &self.checks {
-                                tr { td class="w" { (check.service) " " code { (check.what) } } td class="r m" { "check" } }
+                                tr {
+                                    td class="w" { @if !check.service.is_empty() { (check.service) " " } code { (check.what) } }
+                                    // It is verified only where all that was asked answered as it should.
+                                    td class="r m" {
+                                        @if proven { (Status::Passed.mark_as("as it should be")) }
+                                        @else if self.ended_at.is_some() { "not asked to the end" }
+                                        @else { (Status::Queued.mark_as("to be asked")) }
+                                    }
+                                }
                             }
                             @for replica in &self.replicas {
                                 tr {

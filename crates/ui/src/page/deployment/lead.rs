@@ -1,6 +1,7 @@
 //! The verdict as a sentence with both counts, and the figures that are known.
 
 use super::model::{Deployment, Judged, Service, Step, Tally, Test, Verdict};
+use super::saw::WORTH_A_LINE;
 use crate::words;
 use maud::{Markup, html};
 
@@ -204,7 +205,8 @@ impl Deployment {
         if let Some(us) = service.returned_us() {
             let what = "deciding answer to last request sent";
             let (value, unit) = match us {
-                0..10_000 => (format!("{}.{}", us / 1_000, us % 1_000 / 100), "ms"),
+                0..100 => ("< 0.1".to_owned(), "ms"),
+                100..10_000 => (format!("{}.{}", us / 1_000, us % 1_000 / 100), "ms"),
                 _ => ((us / 1_000).to_string(), "ms"),
             };
             figures.push(Figure {
@@ -269,11 +271,14 @@ impl Deployment {
         } else {
             back
         };
+        // Which of the tests says next to nothing is of no interest, nor what that one would need.
+        let needs =
+            (judged.one_in >= WORTH_A_LINE).then(|| format!(", {back} 1 in {}", whole(judged.goes_back_at)));
         figures.push(Figure {
             before: "1 in",
             ..Figure::new(
                 whole(judged.one_in),
-                format!("evidence against it, {back} 1 in {}", whole(judged.goes_back_at)),
+                format!("evidence against it{}", needs.unwrap_or_default()),
             )
         });
         let missing = service.needed.saturating_sub(service.answers);

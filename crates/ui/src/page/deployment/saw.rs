@@ -10,7 +10,7 @@ use maud::{Markup, html};
 /// Below this the evidence says nothing against a release, and is not followed.
 const FLOOR: f64 = 0.1;
 /// Evidence that was ever this strong has a line of its own.
-const WORTH_A_LINE: f64 = 1.5;
+pub(super) const WORTH_A_LINE: f64 = 1.5;
 /// Answers after the decision are shown for this part of the way there.
 const AFTERWARDS: u64 = 8;
 /// Room for words at the right end.
@@ -293,7 +293,7 @@ impl<'a> Saw<'a> {
             }
             line class="ax" x1="0" x2="100%" y1=(number(base)) y2=(number(base)) {}
             line class="lim" x1="0" x2="100%" y1=(number(limit)) y2=(number(limit)) {}
-            text class="lb" x="0" y=(number(limit - 6.0)) dx="4" { (self.limit_word()) " 1 in " (whole(self.needed)) }
+            text class="lb hl" x="0" y=(number(limit - 6.0)) dx="4" { (self.limit_word()) " 1 in " (whole(self.needed)) }
             svg aria-hidden="true" y=(number(top)) width="100%" height=(number(base - top)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
                 @for (class, points) in self.lines() { path class=(class) d=(chart::curve(&points, &self.x, &self.y)) {} }
             }
@@ -378,7 +378,7 @@ impl<'a> Saw<'a> {
             @for (y, text) in labels {
                 @let place = (y + 4.0).min(free);
                 @let () = free = place - 15.0;
-                text class="hs" x=(end) y=(number(place)) dx="8" { (text) }
+                text class="hl hs" x=(end) y=(number(place)) dx="8" { (text) }
             }
         }
     }
@@ -397,11 +397,11 @@ impl<'a> Saw<'a> {
                 line class="mk" x1=(x) x2=(x) y1="12" y2=(number(EVIDENCE.1)) {}
                 text class={ "tx b " (side) } x=(x) y="16" dx=(if side == "e" { -8 } else { 8 }) { "back to the old" }
                 circle class="dot" cx=(x) cy=(number(y)) r="5" {}
-                text class={ "tx b " (side) } x=(x) y=(number(first)) dx=(dx) { "crossed: 1 in " (whole(verdict.one_in)) }
-                text class=(side) x=(x) y=(number(first + 16.0)) dx=(dx) { (count_of(verdict)) }
+                text class={ "tx b hl " (side) } x=(x) y=(number(first)) dx=(dx) { "crossed: 1 in " (whole(verdict.one_in)) }
+                text class={ "hl " (side) } x=(x) y=(number(first + 16.0)) dx=(dx) { (count_of(verdict)) }
             } @else {
                 circle class="now1" cx=(x) cy=(number(y)) r="5" {}
-                text class="tx b e" x=(x) y=(number(y - 12.0)) dx="-4" { "1 in " (whole(odds.one_in)) ", " (self.standing()) }
+                text class="tx b hl e" x=(x) y=(number(y - 12.0)) dx="-4" { "1 in " (whole(odds.one_in)) ", " (self.standing()) }
             }
         }
     }

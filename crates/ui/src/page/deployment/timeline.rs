@@ -60,6 +60,8 @@ impl Deployment {
         let mut lines: Vec<Line> = self
             .moments
             .iter()
+            // Nothing was on its way, and nothing is to be told.
+            .filter(|moment| !moment.text.ends_with(" let go of its last 0 requests"))
             .map(|moment| told(moment.at, &moment.text))
             .collect();
         for service in &self.services {
@@ -228,7 +230,8 @@ fn capital(text: &str) -> String {
 /// `0.4 ms`, `47 ms`, `2.914 s`, `3 m 30 s`.
 fn difference(us: i64) -> String {
     match us.max(0) {
-        us @ 0..1_000 => format!("0.{} ms", us / 100),
+        0..100 => "0 ms".to_owned(),
+        us @ 100..1_000 => format!("0.{} ms", us / 100),
         us @ 1_000..1_000_000 => format!("{} ms", us / 1_000),
         us @ 1_000_000..60_000_000 => format!("{}.{:03} s", us / 1_000_000, us % 1_000_000 / 1_000),
         us => words::duration(us / 1_000),
@@ -253,7 +256,7 @@ mod tests {
     #[test]
     fn differences_have_the_precision_that_is_known() {
         for (us, expected) in [
-            (-1, "0.0 ms"),
+            (-1, "0 ms"),
             (430, "0.4 ms"),
             (47_200, "47 ms"),
             (2_914_000, "2.914 s"),

@@ -39,16 +39,16 @@ impl Environment {
                 div class="note refused" role="alert" { p { (problem) } }
             }
             @if self.refusal.is_none() {
-                div class="cols half forms" {
+                div class="forms" {
                     @if !self.choices.is_empty() {
                         details id="deploy" class="fold" open[self.filled.form == "deploy"] {
-                            summary { "Deploy a release to " (self.environment) }
+                            summary { b { "Deploy a release to " (self.environment) } }
                             (self.deploy_form())
                         }
                     }
                     @if self.lock.is_none() {
                         details id="lock-form" class="fold" open[self.filled.form == "lock"] {
-                            summary { "Lock " (self.environment) }
+                            summary { b { "Lock " (self.environment) } }
                             (self.lock_form())
                         }
                     }
@@ -79,7 +79,8 @@ impl Environment {
                     }
                 }
                 label { span { "Reason" } input id="deploy-reason" name="reason" maxlength="1000" value=[self.filled("deploy")]; }
-                button class="btn" type="submit" { "Deploy to " (self.environment) }
+                button class="btn pri" type="submit" { "Deploy to " (self.environment) }
+                a class="btn no" href="#head" { "Not now" }
             }
         }
     }
@@ -96,7 +97,8 @@ impl Environment {
                         @for (minutes, word) in LOCKS { option value=(minutes) { (word) } }
                     }
                 }
-                button class="btn" type="submit" { "Lock " (self.environment) }
+                button class="btn pri" type="submit" { "Lock " (self.environment) }
+                a class="btn no" href="#head" { "Not now" }
             }
         }
     }

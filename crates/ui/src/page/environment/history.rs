@@ -103,7 +103,8 @@ fn times(past: &Past) -> Markup {
 
 fn milliseconds(us: i64) -> String {
     match us.max(0) {
-        us @ 0..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        0..100 => "under 0.1 ms".to_owned(),
+        us @ 100..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         us => words::duration(us / 1_000),
     }
 }

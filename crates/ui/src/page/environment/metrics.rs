@@ -148,12 +148,15 @@ impl Environment {
                         svg aria-hidden="true" width="100%" height=(number(HEIGHT)) viewBox=(VIEW_BOX) preserveAspectRatio="none" {
                             path class="ln" d=(chart::curve(&points, &x, &y)) {}
                         }
-                        @if let Some((limit, word)) = &plot.limit {
+                        @if let Some((limit, _)) = &plot.limit {
                             @let at = down(*limit);
                             line class="lim" x1="0" x2="100%" y1=(number(at)) y2=(number(at)) {}
-                            text class="lb" x="0" y=(number(if at < 16.0 { at + 14.0 } else { at - 5.0 })) { (word) }
                         }
                         (self.marks(metrics, &x, index))
+                        @if let Some((limit, word)) = &plot.limit {
+                            @let at = down(*limit);
+                            text class="lb hl" x="0" y=(number(if at < 16.0 { at + 14.0 } else { at - 5.0 })) dx="2" { (word) }
+                        }
                         @for place in wide_gaps(metrics, &points, &x) {
                             text class="c" x=(percent(place)) y=(number(HEIGHT * 0.62)) { "no data" }
                         }

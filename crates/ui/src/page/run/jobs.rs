@@ -155,7 +155,7 @@ impl Run {
                     text class="sub" x="36" y="36" {
                         @match group.counting() {
                             Some(start) => { tspan data-since=(start) { (words::duration(self.now - start)) } }
-                            None => { (cut(&said, SUB_MAX)) }
+                            None => { (cut(&said.replace("the approval of ", ""), SUB_MAX)) }
                         }
                     }
                     @if pips.is_empty() && group.jobs.len() > 1 {
@@ -208,7 +208,7 @@ impl Run {
                     .filter_map(|need| groups.get(*need))
                     .find(|need| need.jobs.iter().any(|job| job.ended_at.is_none()));
                 match (said, waits) {
-                    (Some(job), _) => job.why.clone(),
+                    (Some(job), _) => in_short(&job.why),
                     (None, Some(need)) => format!("after {}", need.name()),
                     (None, None) => status.word().to_owned(),
                 }
@@ -279,6 +279,14 @@ impl Group<'_> {
             pips
         }
     }
+}
+
+/// `test failed` of ``skipped: needs `test`, which failed``: the shape says what came of it.
+fn in_short(why: &str) -> String {
+    let parts = why
+        .strip_prefix("skipped: needs `")
+        .and_then(|rest| rest.split_once("`, which "));
+    parts.map_or_else(|| why.to_owned(), |(need, how)| format!("{need} {how}"))
 }
 
 /// The more it weighs, the sooner it is said.

@@ -8,6 +8,10 @@ use maud::{Markup, html};
 const ROWS_MAX: usize = 40;
 /// Steps that are told apart in a bar.
 const STEPS_MAX: usize = 60;
+/// The longest steps, which are told in words.
+const LONGEST: usize = 5;
+/// Shorter ones are not worth a line.
+const LONG_MIN: i64 = 1_000;
 /// While it runs, what is drawn grows by so much at a time.
 const GROWS_BY: i64 = 5_000;
 /// Less is not worth a number.
@@ -53,6 +57,35 @@ impl Run {
                         tbody { @for row in rows.iter().take(ROWS_MAX) { (self.timed(row, begin, whole)) } }
                     }
                     @if more > 0 { p class="m s" { (words::counted(more as u64, "more job", "more jobs")) } }
+                    (self.longest_steps(&rows))
+                }
+            }
+        }
+    }
+
+    /// Where most of the time went, for who does not point at bars.
+    fn longest_steps(&self, rows: &[Row<'_>]) -> Markup {
+        let mut steps: Vec<(i64, &Job, &str)> = Vec::new();
+        for row in rows {
+            for step in &row.job.steps {
+                if let Some(ms) = step.duration_ms.filter(|ms| *ms >= LONG_MIN) {
+                    steps.push((ms, row.job, &step.name));
+                }
+            }
+        }
+        steps.sort_by_key(|(ms, ..)| std::cmp::Reverse(*ms));
+        steps.truncate(LONGEST);
+        html! {
+            @if !steps.is_empty() {
+                h3 { "Longest steps" }
+                ol class="rows longest" {
+                    @for (ms, job, name) in steps {
+                        li {
+                            a class="t1" href=(self.job_path(job.id)) title=(name) { (name) }
+                            span class="m t1" { (job.name) }
+                            span class="end nw" { (words::duration(ms)) }
+                        }
+                    }
                 }
             }
         }
@@ -100,13 +133,14 @@ impl Run {
                     svg width="100%" height="12" aria-hidden="true" {
                         @if waited > 0 { rect x=(x(row.ready)) width=(share(waited, whole)) height="12" fill="url(#hat)" {} }
                         @if let Some(start) = row.start {
-                            rect class={ (job.status.class()) " f bf" } x=(x(start)) width=(share((row.end - start).max(whole / 500), whole)) height="12" rx="1" {}
+                            rect class={ (job.status.class()) " f bf" } x=(x(start)) width=(share((row.end - start).max(whole / 250), whole)) height="12" rx="1" {}
                             @for step in job.steps.iter().take(STEPS_MAX) {
                                 @if let (Some(at), Some(ms)) = (step.started_at, step.duration_ms) {
                                     g {
                                         title { (step.name) ", " (words::duration(ms)) }
                                         rect class="sg" x=(x(at)) width=(share(ms, whole)) height="12" {}
-                                        @if at > start { line class="cut" x1=(x(at)) x2=(x(at)) y1="0" y2="12" {} }
+                                        // A cut is a pixel wide: what is not much wider would be cut away.
+                                        @if at > start && ms > whole / 100 && at - start > whole / 100 { line class="cut" x1=(x(at)) x2=(x(at)) y1="0" y2="12" {} }
                                     }
                                 }
                             }

@@ -89,7 +89,7 @@ impl Row {
         let starts = starts.join("; ");
         html! {
             tr {
-                td { a href=(href) { b { (self.name) } } @if self.name != self.file { " " code class="m" { (self.file) } } }
+                td class="wf" { a href=(href) { b { (self.name) } } @if self.name != self.file { " " code class="m" { (self.file) } } }
                 td class="w m ht" title=(starts) { (starts) }
                 td class="pr" {
                     @match &self.last {
