@@ -418,6 +418,21 @@ pub struct Secret {
     /// Empty for the whole project.
     pub environment: String,
     pub updated_at: i64,
+    /// The last time that something was given it; none where that was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<SecretUse>,
+}
+
+/// What was given a secret: a job of a run, a deployment, or (neither) a notification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretUse {
+    pub at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,6 +51,8 @@ pub(crate) struct App {
     pub pasts: crate::web::Known,
     /// What the logs that people looked at last were looked through for.
     pub log_indexes: crate::web::Indexes,
+    /// Who read the audit log in the last hour.
+    pub audit_readers: crate::audit_reads::Readers,
     /// How far the audit log's chain was verified.
     pub audit_walked: crate::web::Walked,
     /// Becomes true when the server goes down: long answers end then.

@@ -6,6 +6,7 @@
 mod answer;
 mod app;
 mod attempts;
+mod audit_reads;
 mod auth;
 mod blob;
 pub mod clock;

@@ -27,6 +27,10 @@ pub(crate) fn seal(
         name: name.to_owned(),
         sealed,
         updated_at: app.now(),
+        used_at: None,
+        used_run: None,
+        used_job: None,
+        used_deployment: None,
     })
 }
 

@@ -99,6 +99,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         failures: std::sync::Mutex::default(),
         pasts: web::Known::default(),
         log_indexes: web::Indexes::default(),
+        audit_readers: Default::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),

@@ -558,6 +558,11 @@ async fn a_missing_secret_is_named_and_one_that_is_set_reaches_the_program() {
     stage.plan.push_str("    verify: [{get: /, contains: hello}]\n");
     stage.live("two").await;
     assert_eq!(stage.get(), "two hello");
+    let listed = stage.world.get("projects/o/p/secrets").await;
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["used"]["deployment"]),
+        (&json!("GREETING"), &json!(2))
+    );
     let path = format!("{}/api/v1/projects/o/p/logs/production/web", stage.world.url);
     let answer = stage
         .world

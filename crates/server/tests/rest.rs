@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::World;
 
-const DEPLOY: &str = "on: {push: {}, workflow_dispatch: {inputs: {level: {type: choice, options: [low, high], required: true}}}}\njobs:\n  ship:\n    runs-on: ubuntu-latest\n    environment: production\n    steps:\n      - run: ./ship\n";
+const DEPLOY: &str = "on: {push: {}, workflow_dispatch: {inputs: {level: {type: choice, options: [low, high], required: true}}}}\njobs:\n  ship:\n    runs-on: ubuntu-latest\n    environment: production\n    steps:\n      - run: ./ship ${{ secrets.Token }} ${{ secrets['KEY'] }}\n";
 
 async fn pushed(world: &World) -> String {
     let checkout = world.project().await;
@@ -31,6 +31,7 @@ async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else(
     };
     set("secrets/token", "project-canary", None).await;
     set("secrets/KEY", "production-canary", Some("production")).await;
+    set("secrets/UNNAMED", "unnamed-canary", None).await;
     set("secrets/OTHER", "staging-canary", Some("staging")).await;
     set("variables/PLACE", "here", None).await;
     set("variables/PLACE", "there", Some("production")).await;
@@ -50,6 +51,17 @@ async fn secrets_and_variables_reach_the_job_that_may_have_them_and_nobody_else(
     assert_eq!(lease.spec.contexts["vars"]["PLACE"], "there");
     let listed = world.get("projects/o/p/secrets").await;
     assert_eq!(listed[0]["name"], "TOKEN");
+    let at = listed[0]["used"]["at"].as_i64().unwrap();
+    assert_eq!(
+        listed[0]["used"],
+        json!({"at": at, "run": lease.spec.run_id, "job": lease.job})
+    );
+    assert_eq!(
+        (&listed[1]["name"], listed[1].get("used")),
+        (&json!("UNNAMED"), None)
+    );
+    let production = world.get("projects/o/p/secrets?environment=production").await;
+    assert_eq!(production[0]["used"]["job"], json!(lease.job));
     assert!(!listed.to_string().contains("canary"));
     // Not in any file of the server either.
     let database = std::fs::read(world.data().join("pilotage.db")).unwrap();
@@ -455,7 +467,8 @@ async fn each_change_is_in_the_audit_log_and_a_revoked_token_is_dead() {
         .iter()
         .map(|e| e["action"].as_str().unwrap())
         .collect();
-    assert_eq!(actions, ["project.create", "token.create", "token.revoke"]);
+    let expected = ["project.create", "token.create", "token.revoke", "audit.read"];
+    assert_eq!(actions, expected, "who looks is noted before the look");
     assert_eq!(world.get("audit/verify").await["holds"], true);
     let database = std::fs::read(world.data().join("pilotage.db-wal")).unwrap();
     assert!(

@@ -49,7 +49,7 @@ pub use queue::{Holder, NewJob, QueuedJob, Runner};
 pub use release::Release;
 pub use retention::{Removed, RetentionPolicy};
 pub use run::{Job, Run, RunFilter, Step, Summary};
-pub use secret::{Secret, Variable};
+pub use secret::{Secret, SecretUse, Variable};
 pub use session::Session;
 pub use token::{NewToken, Token};
 

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_indexes.sql"),
     include_str!("migrations/0006_metrics.sql"),
     include_str!("migrations/0007_lock_until.sql"),
+    include_str!("migrations/0008_secrets_used.sql"),
 ];
 
 /// The newest schema that this program knows.

@@ -11,7 +11,20 @@ record! {
         /// What `trust::seal` made, in hexadecimal.
         pub sealed: String,
         pub updated_at: i64,
+        /// When it was last given to something, and to what; nothing where that was not seen.
+        pub used_at: Option<i64>,
+        pub used_run: Option<i64>,
+        pub used_job: Option<i64>,
+        pub used_deployment: Option<i64>,
     }
+}
+
+/// What secrets are given to.
+#[derive(Clone, Copy, Debug)]
+pub enum SecretUse {
+    Job { run: i64, job: i64 },
+    Deployment(i64),
+    Notification,
 }
 
 record! {
@@ -42,15 +55,43 @@ impl Connection {
 
     /// Those of one level only: of an environment, or (empty) of the project.
     pub async fn secrets(&mut self, project: i64, environment: &str) -> Result<Vec<Secret>> {
-        let rows = sqlx::query_as(
-            "SELECT environment, name, sealed, updated_at FROM secrets
-             WHERE project_id = $1 AND environment = $2 ORDER BY name",
-        );
+        let rows =
+            sqlx::query_as("SELECT * FROM secrets WHERE project_id = $1 AND environment = $2 ORDER BY name");
         Ok(rows
             .bind(project)
             .bind(environment)
             .fetch_all(&mut self.inner)
             .await?)
+    }
+
+    /// Takes note that secrets of one level (their names, as a JSON array) were given to something.
+    pub async fn secrets_used(
+        &mut self,
+        project: i64,
+        environment: &str,
+        names: &str,
+        user: SecretUse,
+        now: i64,
+    ) -> Result<()> {
+        let (run, job, deployment) = match user {
+            SecretUse::Job { run, job } => (Some(run), Some(job), None),
+            SecretUse::Deployment(id) => (None, None, Some(id)),
+            SecretUse::Notification => (None, None, None),
+        };
+        sqlx::query(
+            "UPDATE secrets SET used_at = $1, used_run = $2, used_job = $3, used_deployment = $4
+             WHERE project_id = $5 AND environment = $6 AND name IN (SELECT value FROM json_each($7))",
+        )
+        .bind(now)
+        .bind(run)
+        .bind(job)
+        .bind(deployment)
+        .bind(project)
+        .bind(environment)
+        .bind(names)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
     }
 
     /// False where there is none.

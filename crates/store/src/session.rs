@@ -3,6 +3,7 @@
 use crate::db::{Connection, record};
 use crate::error::Result;
 use crate::token::Token;
+use sqlx::{FromRow as _, Row as _};
 
 record! {
     pub struct Session {
@@ -41,14 +42,16 @@ impl Connection {
         Ok(())
     }
 
-    /// The token behind a session, if both are good now.
-    pub async fn token_of_session(&mut self, hash: &str, now: i64) -> Result<Option<Token>> {
-        let row = sqlx::query_as(
-            "SELECT tokens.* FROM sessions JOIN tokens ON tokens.id = sessions.token_id
+    /// The token behind a session, if both are good now, and when the session began.
+    pub async fn token_of_session(&mut self, hash: &str, now: i64) -> Result<Option<(Token, i64)>> {
+        let row = sqlx::query(
+            "SELECT tokens.*, sessions.created_at AS session_at FROM sessions JOIN tokens ON tokens.id = sessions.token_id
              WHERE sessions.hash = $1 AND sessions.expires_at > $2
                AND tokens.revoked_at IS NULL AND (tokens.expires_at IS NULL OR tokens.expires_at > $2)",
         );
-        Ok(row.bind(hash).bind(now).fetch_optional(&mut self.inner).await?)
+        let row = row.bind(hash).bind(now).fetch_optional(&mut self.inner).await?;
+        let read = |row| Ok((Token::from_row(&row)?, row.try_get("session_at")?));
+        row.map(read).transpose()
     }
 
     /// The sessions of a token, the newest first.

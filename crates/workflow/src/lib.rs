@@ -13,6 +13,7 @@ pub mod lint;
 pub mod matrix;
 pub mod model;
 pub mod parse;
+pub mod secret;
 pub mod sequence;
 pub mod source;
 pub mod yaml;

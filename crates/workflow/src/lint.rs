@@ -8,7 +8,7 @@ mod injection;
 mod number;
 mod property;
 mod step_id;
-mod visit;
+pub(crate) mod visit;
 
 use crate::diagnostic::Diagnostic;
 use crate::model::Workflow;

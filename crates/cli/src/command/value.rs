@@ -9,7 +9,7 @@ use crate::render::table::{Cell, table};
 use crate::render::text::age;
 use crate::session::ProjectArguments;
 use clap::{Args, Subcommand};
-use pilotage_api::rest::SetValue;
+use pilotage_api::rest::{SecretUse, SetValue};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -120,7 +120,12 @@ impl Secret {
                 } else {
                     let page = Page::out(style);
                     let rows = secrets.iter();
-                    let rows = rows.map(|s| row(&s.name, &s.environment, None, s.updated_at, &page));
+                    let rows = rows.map(|secret| {
+                        let mut cells =
+                            row(&secret.name, &secret.environment, None, secret.updated_at, &page);
+                        cells.push(Cell::text(used(secret.used.as_ref(), &page)));
+                        cells
+                    });
                     result(&table(&page, &rows.collect::<Vec<_>>()));
                 }
                 if secrets.is_empty() {
@@ -187,6 +192,19 @@ fn row(name: &str, environment: &str, value: Option<&str>, updated_at: i64, page
         Cell::text(environment),
         Cell::number(format!("{} ago", age(page.now, updated_at))),
     ]
+}
+
+/// What a secret was last given to, and how long ago.
+fn used(last: Option<&SecretUse>, page: &Page) -> String {
+    let Some(last) = last else {
+        return "no use seen yet".to_owned();
+    };
+    let to = match (last.run, last.deployment) {
+        (Some(run), _) => format!("run {run}"),
+        (None, Some(id)) => format!("deployment {id}"),
+        (None, None) => "a notification".to_owned(),
+    };
+    format!("used by {to} {} ago", age(page.now, last.at))
 }
 
 /// What a file or the standard input holds, without the end of its last line: `echo` and editors add one.

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use pilotage_api::runner::Conclusion;
 use pilotage_workflow::expr::{Object, Value};
 use pilotage_workflow::model::{CallJob, CallSecrets, Input, InputKind, JobKind, Trigger, Workflow};
+use pilotage_workflow::secret::{self, Named};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -179,6 +180,29 @@ impl Run {
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         Ok(secrets)
+    }
+
+    /// The secrets that a job names: of its environment, and of the project, where its callers may give them other
+    /// names.
+    pub fn secrets_named(&self, job: JobId) -> Result<(Named, Named), String> {
+        let place = self.place(job).map_err(|e| e.to_string())?;
+        let job = &self.jobs[place];
+        let of = |frame: usize, key: &str| {
+            let workflow = self.workflow(frame);
+            workflow.map_or(Named::All, |workflow| secret::of_job(workflow, key))
+        };
+        let own = of(job.frame, &job.key);
+        let (mut named, mut frame) = (own.clone(), job.frame);
+        while let Some(caller) = self.frames[frame].caller {
+            match self.call_of(caller).map(|call| &call.secrets) {
+                Some(CallSecrets::Inherit) => {}
+                // All that stand there, because all are evaluated together.
+                Some(CallSecrets::Map(tree)) => named = secret::of_tree(tree),
+                Some(CallSecrets::None) | None => named = Named::default(),
+            }
+            frame = self.jobs[caller].frame;
+        }
+        Ok((own, named))
     }
 
     fn frame_secrets(

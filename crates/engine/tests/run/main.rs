@@ -271,6 +271,15 @@ fn called_workflows_have_inputs_outputs_and_secrets() {
         bench.run.secrets_for(bench.id("a"), &secrets, &map(&[])).unwrap(),
         secrets
     );
+    let (own, project) = bench.run.secrets_named(up).unwrap();
+    let names = ["KEY", "TOKEN", "DEPLOY", "OTHER"];
+    assert_eq!(names.map(|name| own.has(name)), [false; 4]);
+    assert_eq!(names.map(|name| project.has(name)), [false, false, true, false]);
+    let (own, project) = bench.run.secrets_named(bench.id("a")).unwrap();
+    assert_eq!(
+        (&own, names.map(|name| project.has(name))),
+        (&project, [false; 4])
+    );
 }
 
 #[test]

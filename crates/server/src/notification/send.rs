@@ -7,7 +7,7 @@ use super::{Request, pagerduty, route, slack, webhook};
 use crate::app::App;
 use crate::driver::deployment::Values;
 use crate::outgoing::{Answer, Target};
-use pilotage_store::{Notice, Notification, Project, StoreError};
+use pilotage_store::{Notice, Notification, Project, SecretUse, StoreError};
 use pilotage_trust::mask::Masker;
 use pilotage_workflow::delivery::{Channel, Route};
 use std::collections::{HashMap, HashSet};
@@ -253,6 +253,15 @@ async fn try_one(app: &App, notice: &Notice, row: &Notification) -> Result<Try, 
         Ok(request) => request,
         Err(why) => return Ok(Try::failed(why)),
     };
+    let templates = [Some(route.address.as_str()), route.secret.as_deref()];
+    values
+        .note_use(
+            app,
+            &project,
+            templates.into_iter().flatten(),
+            SecretUse::Notification,
+        )
+        .await;
     let target = match Target::parse(&request.url) {
         Ok(target) => target,
         Err(error) => return Ok(Try::failed(error.to_string())),

@@ -1,6 +1,7 @@
 //! The audit log: listed, proved, exported.
 
 use crate::app::App;
+use crate::audit_reads::{self, Reading};
 use crate::auth::Principal;
 use crate::error::{AppError, AppResult};
 use axum::body::{Body, Bytes};
@@ -57,7 +58,8 @@ async fn list(
     who: Principal,
     Query(page): Query<Page>,
 ) -> AppResult<Json<Vec<rest::AuditEntry>>> {
-    who.demand_server(Scope::Admin)?;
+    let filter = format!("after:{}", page.after);
+    audit_reads::allow(&app, &who, "", Reading::List, &filter).await?;
     let limit = page.limit.unwrap_or(100).clamp(1, LIMIT_MAX);
     let rows = app.store.read().await?.audit_after(page.after, limit).await?;
     Ok(Json(rows.into_iter().map(json).collect()))
@@ -86,7 +88,7 @@ async fn verify(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<r
 }
 
 pub(crate) async fn export(State(app): State<Arc<App>>, who: Principal) -> AppResult<Response> {
-    who.demand_server(Scope::Admin)?;
+    audit_reads::allow(&app, &who, "", Reading::Export, "").await?;
     let pages = futures_util::stream::try_unfold((app, 0), |(app, after)| async move {
         let rows = app.store.read().await?.audit_after(after, LIMIT_MAX).await?;
         let Some(last) = rows.last().map(|row| row.seq) else {

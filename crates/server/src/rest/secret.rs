@@ -69,11 +69,21 @@ async fn list_secrets(
     let environment = environment(level.environment.as_deref())?;
     let rows = app.store.read().await?.secrets(project.id, &environment).await?;
     let json = |row: pilotage_store::Secret| rest::Secret {
+        used: used(&row),
         name: row.name,
         environment: row.environment,
         updated_at: row.updated_at,
     };
     Ok(Json(rows.into_iter().map(json).collect()))
+}
+
+fn used(row: &pilotage_store::Secret) -> Option<rest::SecretUse> {
+    Some(rest::SecretUse {
+        at: row.used_at?,
+        run: row.used_run,
+        job: row.used_job,
+        deployment: row.used_deployment,
+    })
 }
 
 pub(crate) async fn set_secret(

@@ -1,14 +1,16 @@
-//! A lease as it is handed out: the job with its secrets, its token and its variables.
+//! A lease as it is handed out: the job with the secrets that it names and no others, its token and its variables.
 
 use crate::app::App;
+use crate::driver::Turn;
 use crate::error::{AppError, AppResult};
 use crate::secrets;
 use pilotage_api::lease::Lease;
 use pilotage_api::runner::{Conclusion, JobResult, JobSpec};
 use pilotage_engine::ids::JobId;
 use pilotage_engine::run::Run;
-use pilotage_store::{NewToken, Project, Runner, Secret, StoreError, Variable};
+use pilotage_store::{NewToken, Project, QueuedJob, Runner, Secret, SecretUse, StoreError, Variable};
 use pilotage_trust::token::{self, TokenKind};
+use pilotage_workflow::secret::Named;
 use serde_json::Value as Json;
 
 struct Given {
@@ -20,6 +22,8 @@ struct Given {
     environment: String,
     secrets: Vec<Secret>,
     environment_secrets: Vec<Secret>,
+    /// Those that the job's own file names.
+    named: Named,
     variables: Vec<Variable>,
 }
 
@@ -47,22 +51,14 @@ pub(super) async fn offer(app: &App, runner: Runner, slot: u32) -> AppResult<Opt
                     .load_run(job.run_id)
                     .await?
                     .map_err(|_| damaged("the run of a queued job"))?;
-                let name = format!("job {}", job.job_id);
-                let new = NewToken {
-                    name: &name,
-                    hash: &hash,
-                    kind: TokenKind::Job.word(),
-                    scopes: "",
-                    project_id: Some(project.id),
-                    job_id: Some(job.job_id),
-                    expires_at: None,
-                };
-                turn.c.delete_job_tokens(job.job_id).await?;
-                turn.c.add_token(new, turn.now).await?;
-                let secrets = turn.c.secrets(project.id, "").await?;
+                turn.give_token(&job, &hash).await?;
+                let (named, of_project) = run
+                    .secrets_named(JobId(job.job_id))
+                    .map_err(|_| damaged("the run of a queued job"))?;
+                let secrets = turn.secrets_given(&job, "", &of_project).await?;
                 let (mut environment_secrets, mut variables) = (Vec::new(), Vec::new());
                 if !job.environment.is_empty() {
-                    environment_secrets = turn.c.secrets(project.id, &job.environment).await?;
+                    environment_secrets = turn.secrets_given(&job, &job.environment, &named).await?;
                     variables = turn.c.variables(project.id, &job.environment).await?;
                 }
                 let spec =
@@ -78,6 +74,7 @@ pub(super) async fn offer(app: &App, runner: Runner, slot: u32) -> AppResult<Opt
                     environment,
                     secrets,
                     environment_secrets,
+                    named,
                     variables,
                 }))
             })
@@ -91,6 +88,47 @@ pub(super) async fn offer(app: &App, runner: Runner, slot: u32) -> AppResult<Opt
             fail(app, job, fence, reason).await?;
             Ok(None)
         }
+    }
+}
+
+impl Turn<'_> {
+    /// The token that a job has while it runs; an earlier one of the same job is dead.
+    async fn give_token(&mut self, job: &QueuedJob, hash: &str) -> Result<(), StoreError> {
+        let name = format!("job {}", job.job_id);
+        let new = NewToken {
+            name: &name,
+            hash,
+            kind: TokenKind::Job.word(),
+            scopes: "",
+            project_id: Some(job.project_id),
+            job_id: Some(job.job_id),
+            expires_at: None,
+        };
+        self.c.delete_job_tokens(job.job_id).await?;
+        self.c.add_token(new, self.now).await?;
+        Ok(())
+    }
+
+    /// The secrets of one level that a job names; that it got them is taken note of.
+    async fn secrets_given(
+        &mut self,
+        job: &QueuedJob,
+        environment: &str,
+        named: &Named,
+    ) -> Result<Vec<Secret>, StoreError> {
+        let mut secrets = self.c.secrets(job.project_id, environment).await?;
+        secrets.retain(|secret| named.has(&secret.name));
+        if !secrets.is_empty() {
+            let names: Json = secrets.iter().map(|secret| secret.name.as_str()).collect();
+            let user = SecretUse::Job {
+                run: job.run_id,
+                job: job.job_id,
+            };
+            self.c
+                .secrets_used(job.project_id, environment, &names.to_string(), user, self.now)
+                .await?;
+        }
+        Ok(secrets)
     }
 }
 
@@ -123,12 +161,15 @@ fn lease(app: &App, given: Given, token: &str) -> Result<Lease, String> {
         environment,
         secrets,
         environment_secrets,
+        named,
         variables,
     } = given;
     let mut available = secrets::open_all(app, &project, secrets);
     available.insert("GITHUB_TOKEN".to_owned(), token.to_owned());
     let of_environment = secrets::open_all(app, &project, environment_secrets);
     spec.secrets = run.secrets_for(JobId(job), &available, &of_environment)?;
+    spec.secrets
+        .retain(|name, _| named.has(name) || name == "GITHUB_TOKEN");
     if let Some(Json::Object(github)) = spec.contexts.get_mut("github") {
         github.insert("token".to_owned(), Json::from(token));
     }

@@ -3,6 +3,7 @@
 use super::page::{WebResult, show};
 use super::viewer::Viewer;
 use crate::app::App;
+use crate::audit_reads::{self, Reading};
 use crate::error::AppResult;
 use crate::rest;
 use axum::Router;
@@ -11,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use pilotage_store::{AuditFilter, AuditRow};
 use pilotage_trust::audit::Verifier;
-use pilotage_trust::token::Scope;
 use pilotage_ui::page::audit::{Audit, Chain, Row};
 use pilotage_ui::shell::{Place, ServerTab, Shell};
 use std::sync::Arc;
@@ -62,9 +62,9 @@ struct Asked {
 }
 
 async fn page(State(app): State<Arc<App>>, viewer: Viewer, Query(asked): Query<Asked>) -> WebResult {
-    viewer.who.demand_server(Scope::Admin)?;
-    let chain = chain(&app, asked.verify == "all").await?;
     let query: String = asked.q.chars().take(QUERY_CHARS).collect();
+    audit_reads::allow(&app, &viewer.who, &viewer.csrf, Reading::Page, &query).await?;
+    let chain = chain(&app, asked.verify == "all").await?;
     let mut filter = filter(&query);
     filter.before = asked.before;
     filter.limit = PAGE + 1;

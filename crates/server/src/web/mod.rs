@@ -6,6 +6,7 @@
 mod asset;
 mod audit;
 mod away;
+mod confirm;
 mod dashboard;
 mod deployment;
 mod environment;
@@ -87,6 +88,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(asset::routes())
         .merge(audit::routes())
         .merge(away::routes())
+        .merge(confirm::routes())
         .merge(runners::routes())
         .merge(server::routes())
         .merge(workflow::routes())

@@ -16,6 +16,8 @@ use pilotage_ui::shell::{Place, ServerTab, Shell, Theme, document};
 pub(super) enum WebError {
     /// Nobody is signed in; the way back, a path of ours.
     SignIn(String),
+    /// Who looks is to show the token again first; the page of the form that was refused.
+    Confirm(Box<(Viewer, String)>),
     Refused(AppError),
 }
 
@@ -40,6 +42,10 @@ impl IntoResponse for WebError {
             WebError::SignIn(to) => {
                 let query = serde_urlencoded::to_string([("to", to)]).unwrap_or_default();
                 Redirect::to(&format!("/login?{query}")).into_response()
+            }
+            WebError::Confirm(confirm) => {
+                let (viewer, to) = *confirm;
+                super::confirm::refused(&viewer, to)
             }
             WebError::Refused(error) => {
                 let title = match error.status {

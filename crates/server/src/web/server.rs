@@ -1,5 +1,6 @@
 //! The settings of the server: projects and tokens are made here, by the REST handlers.
 
+use super::confirm::Confirmed;
 use super::form::Form;
 use super::page::{WebResult, see_other, sentence, show};
 use super::viewer::Viewer;
@@ -50,6 +51,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer) -> AppResult<Server> {
     let projects = app.store.read().await?.projects().await?;
     Ok(Server {
         viewer: viewer.shown(),
+        confirmed: viewer.confirmed(app.now()),
         now: app.now(),
         tokens: tokens.into_iter().map(token).collect(),
         projects: projects.iter().map(pilotage_store::Project::path).collect(),
@@ -119,7 +121,11 @@ struct NewToken {
 }
 
 /// Shows the token on the answer itself: it stands in no address and can be had only once.
-async fn create_token(State(app): State<Arc<App>>, viewer: Viewer, Form(new): Form<NewToken>) -> WebResult {
+async fn create_token(
+    State(app): State<Arc<App>>,
+    Confirmed(viewer): Confirmed,
+    Form(new): Form<NewToken>,
+) -> WebResult {
     viewer.who.demand_server(Scope::Admin)?;
     let scopes: Vec<String> = Scope::ALL
         .into_iter()
@@ -177,7 +183,7 @@ fn parse(new: NewToken, scopes: Vec<String>) -> AppResult<wire::NewToken> {
 
 async fn revoke(
     State(app): State<Arc<App>>,
-    viewer: Viewer,
+    Confirmed(viewer): Confirmed,
     Path(id): Path<i64>,
     Form(_): Form<super::session::Nothing>,
 ) -> WebResult {

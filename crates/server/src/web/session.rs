@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(super) const SESSION: &str = "pilotage_session";
 pub(super) const THEME: &str = "pilotage_theme";
 /// How long a session lasts, in milliseconds: two weeks.
-const SESSION_TIME: i64 = 14 * 24 * 3600 * 1000;
+pub(super) const SESSION_TIME: i64 = 14 * 24 * 3600 * 1000;
 const AGENT_BYTES_MAX: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -104,19 +104,8 @@ async fn sign_in(
     };
     // A session that came with the request ends: nobody goes on in one that somebody else may know.
     let before = cookie(&headers, SESSION).map(token::hash);
-    let fresh = token::generate(TokenKind::Person).map_err(|error| AppError::internal(&error))?;
-    let agent = headers
-        .get(header::USER_AGENT)
-        .map_or("", |value| value.to_str().unwrap_or_default());
-    let session = Session {
-        hash: token::hash(&fresh),
-        token_id: found.id,
-        agent: agent.chars().take(AGENT_BYTES_MAX).collect(),
-        address: peer.to_string(),
-        created_at: app.now(),
-        seen_at: app.now(),
-        expires_at: app.now() + SESSION_TIME,
-    };
+    let fresh = Fresh::new(&app, found.id, &headers, peer)?;
+    let session = fresh.session;
     let actor = format!("{} (token {})", found.name, found.id);
     let now = app.now();
     app.store
@@ -132,8 +121,34 @@ async fn sign_in(
         })
         .await?;
     let mut response = see_other(local_path(&to));
-    set_cookie(&mut response, &app, SESSION, &fresh, SESSION_TIME / 1000)?;
+    set_cookie(&mut response, &app, SESSION, &fresh.cookie, SESSION_TIME / 1000)?;
     Ok(response)
+}
+
+/// A session that begins, and its cookie.
+pub(super) struct Fresh {
+    pub session: Session,
+    pub cookie: String,
+}
+
+impl Fresh {
+    pub(super) fn new(app: &App, token_id: i64, headers: &HeaderMap, peer: IpAddr) -> AppResult<Self> {
+        let cookie = token::generate(TokenKind::Person).map_err(|error| AppError::internal(&error))?;
+        let agent = headers
+            .get(header::USER_AGENT)
+            .map_or("", |value| value.to_str().unwrap_or_default());
+        let session = Session {
+            hash: token::hash(&cookie),
+            token_id,
+            agent: agent.chars().take(AGENT_BYTES_MAX).collect(),
+            address: peer.to_string(),
+            created_at: app.now(),
+            seen_at: app.now(),
+            expires_at: app.now() + SESSION_TIME,
+        };
+        let cookie = cookie.to_string();
+        Ok(Self { session, cookie })
+    }
 }
 
 async fn sign_out(
@@ -261,7 +276,13 @@ async fn set_theme(State(app): State<Arc<App>>, _viewer: Viewer, Form(set): Form
 }
 
 /// `seconds` 0 takes the cookie away.
-fn set_cookie(response: &mut Response, app: &App, name: &str, value: &str, seconds: i64) -> AppResult<()> {
+pub(super) fn set_cookie(
+    response: &mut Response,
+    app: &App,
+    name: &str,
+    value: &str,
+    seconds: i64,
+) -> AppResult<()> {
     let secure = if app.url.starts_with("https:") {
         "; Secure"
     } else {
@@ -274,7 +295,7 @@ fn set_cookie(response: &mut Response, app: &App, name: &str, value: &str, secon
 }
 
 /// The path to go on to: of this server, or the overview. A browser reads `/\\` and `//` as the start of a host.
-fn local_path(to: &str) -> &str {
+pub(super) fn local_path(to: &str) -> &str {
     let second = to.chars().nth(1);
     let ours = to.starts_with('/') && !matches!(second, Some('/' | '\\')) && !to.contains(['\\']);
     if ours && to.chars().all(|c| c.is_ascii_graphic()) {

@@ -1,5 +1,6 @@
 //! The settings of a project. What is changed is changed by the REST handlers, which decide and record.
 
+use super::confirm::Confirmed;
 use super::form::Form;
 use super::page::{WebResult, see_other, sentence, show};
 use super::viewer::Viewer;
@@ -12,7 +13,7 @@ use axum::{Json, Router};
 use pilotage_api::rest as wire;
 use pilotage_store::Project;
 use pilotage_trust::token::Scope;
-use pilotage_ui::page::settings::{CHARS_MIN, Entry, Environment, Secret, Settings, Variable};
+use pilotage_ui::page::settings::{CHARS_MIN, Entry, Environment, GivenTo, Secret, Settings, Variable};
 use pilotage_ui::shell::{Place, ProjectTab, Shell};
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer, project: &Project) -> AppResult<S
     let mut settings = Settings {
         project: project.path(),
         viewer: viewer.shown(),
+        confirmed: viewer.confirmed(app.now()),
         now: app.now(),
         secrets: Vec::new(),
         variables: Vec::new(),
@@ -98,6 +100,7 @@ async fn view(app: &Arc<App>, viewer: &Viewer, project: &Project) -> AppResult<S
         for row in c.secrets(project.id, level).await? {
             settings.secrets.push(Secret {
                 short: settings.refusal.is_none() && is_short(app, project, &row),
+                used: row.used_at.map(|at| (at, given_to(&row))),
                 name: row.name,
                 environment: row.environment,
                 updated_at: row.updated_at,
@@ -114,6 +117,14 @@ async fn view(app: &Arc<App>, viewer: &Viewer, project: &Project) -> AppResult<S
     }
     settings.environments = environments.into_iter().map(environment).collect();
     Ok(settings)
+}
+
+fn given_to(row: &pilotage_store::Secret) -> GivenTo {
+    match (row.used_run, row.used_job, row.used_deployment) {
+        (Some(run), Some(job), _) => GivenTo::Job { run, job },
+        (_, _, Some(id)) => GivenTo::Deployment(id),
+        _ => GivenTo::Notification,
+    }
 }
 
 /// Said to those only who could have set it.
@@ -177,7 +188,7 @@ async fn again(
 
 async fn set_secret(
     State(app): State<Arc<App>>,
-    viewer: Viewer,
+    Confirmed(viewer): Confirmed,
     Path((owner, name)): Names,
     Form(set): Form<Set>,
 ) -> WebResult {
@@ -220,7 +231,7 @@ struct Delete {
 
 async fn delete_secret(
     State(app): State<Arc<App>>,
-    viewer: Viewer,
+    Confirmed(viewer): Confirmed,
     Path((owner, name)): Names,
     Form(delete): Form<Delete>,
 ) -> WebResult {
@@ -275,7 +286,7 @@ fn lines(text: &str) -> Vec<String> {
 
 async fn set_rules(
     State(app): State<Arc<App>>,
-    viewer: Viewer,
+    Confirmed(viewer): Confirmed,
     Path((owner, name)): Names,
     Form(set): Form<SetRules>,
 ) -> WebResult {

@@ -21,6 +21,8 @@ pub(super) struct Viewer {
     pub theme: Theme,
     /// What the session's forms carry.
     pub csrf: String,
+    /// When the token was shown that the session stands on.
+    pub signed_in_at: i64,
 }
 
 impl Viewer {
@@ -31,13 +33,14 @@ impl Viewer {
         };
         let hash = pilotage_trust::token::hash(cookie);
         let mut c = app.store.read().await?;
-        let Some(row) = c.token_of_session(&hash, app.now()).await? else {
+        let Some((row, signed_in_at)) = c.token_of_session(&hash, app.now()).await? else {
             return Ok(None);
         };
         Ok(Some(Self {
             who: row.try_into()?,
             theme: session::theme(headers),
             csrf: csrf_of(cookie),
+            signed_in_at,
         }))
     }
 

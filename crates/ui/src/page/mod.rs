@@ -1,6 +1,7 @@
 //! One module a page: a view model with public fields, its markup, and the fragments that change while it is open.
 
 pub mod audit;
+pub mod confirm;
 pub mod dashboard;
 pub mod deployment;
 pub mod environment;

@@ -1,11 +1,14 @@
 //! The settings of the server: a new project, and tokens.
 
+use crate::page::confirm;
 use crate::shell::{Viewer, csrf_field};
 use crate::words;
 use maud::{Markup, html};
 
 pub struct Server {
     pub viewer: Viewer,
+    /// Whether the viewer's token was shown a short while ago; tokens need it.
+    pub confirmed: bool,
     pub now: i64,
     pub tokens: Vec<Token>,
     /// `owner/name`, for the choice of a token's project.
@@ -78,6 +81,13 @@ impl Server {
                     } }
                     tbody { @for token in &self.tokens { (self.token(token)) } }
                 }
+                @if self.confirmed { (self.new_token()) } @else { (confirm::instead(&self.viewer, "/settings#to")) }
+            }
+        }
+    }
+
+    fn new_token(&self) -> Markup {
+        html! {
                 h3 class="ad" { "New token" }
                 form class="frm" method="post" action="/settings/tokens" {
                     (csrf_field(&self.viewer))
@@ -103,7 +113,6 @@ impl Server {
                     button class="btn" type="submit" { "Make token" }
                 }
                 p class="m s ad" { "A runner's token has neither scopes nor a project." }
-            }
         }
     }
 
@@ -118,6 +127,9 @@ impl Server {
                 td class="r" {
                     @if token.revoked { span class="m" { "revoked" } }
                     @else if !token.good(self.now) { span class="m" { "over" } }
+                    @else if !self.confirmed {
+                        (confirm::link("/settings#to", "Revoke", &format!("Revoke token {} of {}: confirm first", token.id, token.name)))
+                    }
                     @else {
                         form method="post" action={ "/settings/tokens/" (token.id) "/revoke" } {
                             (csrf_field(&self.viewer))

@@ -1,6 +1,7 @@
 //! The settings of a project: secrets (set, never shown), variables, and the rules of its environments.
 
 use crate::icon::{Icon, coloured};
+use crate::page::confirm;
 use crate::shell::{Viewer, csrf_field};
 use crate::words;
 use maud::{Markup, html};
@@ -16,6 +17,8 @@ pub struct Settings {
     pub viewer: Viewer,
     /// Why the viewer may change nothing here; none if they may.
     pub refusal: Option<String>,
+    /// Whether the viewer's token was shown a short while ago; secrets and rules need it.
+    pub confirmed: bool,
     pub now: i64,
     pub secrets: Vec<Secret>,
     pub variables: Vec<Variable>,
@@ -43,6 +46,15 @@ pub struct Secret {
     pub updated_at: i64,
     /// Known to those who may set it.
     pub short: bool,
+    /// The last time that something was given it; none where that was not seen.
+    pub used: Option<(i64, GivenTo)>,
+}
+
+/// What was given a secret.
+pub enum GivenTo {
+    Job { run: i64, job: i64 },
+    Deployment(i64),
+    Notification,
 }
 
 pub struct Variable {
@@ -112,15 +124,32 @@ impl Settings {
                 } @else {
                     table class="sx" {
                         thead { tr {
-                            th scope="col" { "Name" } th scope="col" { "Scope" } th scope="col" class="r" { "Rotated" }
-                            th scope="col" { "State" } th scope="col" { span class="vh" { "Do" } }
+                            th scope="col" { "Name" } th scope="col" { "Scope" } th scope="col" class="ht" { "Usable by" }
+                            th scope="col" { "Last used" } th scope="col" class="r" { "Rotated" } th scope="col" { "State" } th scope="col" { span class="vh" { "Do" } }
                         } }
                         tbody { @for secret in &self.secrets { (self.secret(secret)) } }
                     }
                 }
-                @if self.refusal.is_none() { (self.entry_form("secrets", "add", &self.secret_form)) }
+                @if self.refusal.is_none() {
+                    @if self.confirmed { (self.entry_form("secrets", "add", &self.secret_form)) }
+                    @else {
+                        div id="secret-form" { (confirm::instead(&self.viewer, &self.chosen(&self.secret_form))) }
+                    }
+                }
             }
         }
+    }
+
+    /// The way to this page with an entry in the form of secrets.
+    fn chosen(&self, entry: &Entry) -> String {
+        let page = format!("/{}/settings", self.project);
+        if entry.name.is_empty() {
+            return format!("{page}#secret-form");
+        }
+        format!(
+            "{page}?secret={}&scope={}#secret-form",
+            entry.name, entry.environment
+        )
     }
 
     fn is_old(&self, secret: &Secret) -> bool {
@@ -132,6 +161,8 @@ impl Settings {
             tr {
                 td { code { (secret.name) } }
                 td class="pr m" { (self.scope(&secret.environment)) }
+                td class="m ht" { (self.usable_by(&secret.environment)) }
+                td data-l="used" { (self.last_used(secret)) }
                 td class="r" data-l="rotated" { (words::ago(secret.updated_at, self.now)) }
                 td {
                     @if secret.short { span class="st run" { (coloured(Icon::Key, "run")) "too short to be masked" } }
@@ -145,6 +176,35 @@ impl Settings {
         }
     }
 
+    /// Who is given it, if they name it.
+    fn usable_by(&self, scope: &str) -> String {
+        let Some(environment) = self.environments.iter().find(|found| found.name == scope) else {
+            return "every branch".to_owned();
+        };
+        let refs = [&environment.branches, &environment.tags];
+        let refs: Vec<&str> = refs.into_iter().flatten().map(String::as_str).collect();
+        if refs.is_empty() {
+            "every branch".to_owned()
+        } else {
+            refs.join(", ")
+        }
+    }
+
+    fn last_used(&self, secret: &Secret) -> Markup {
+        let Some((at, to)) = &secret.used else {
+            return html! { span class="m" { "not seen yet" } };
+        };
+        let project = &self.project;
+        html! {
+            @match to {
+                GivenTo::Job { run, job } => { a href={ "/" (project) "/runs/" (run) "/jobs/" (job) } { "run #" (run) } }
+                GivenTo::Deployment(id) => { a href={ "/" (project) "/deployments/" (id) } { "deployment #" (id) } }
+                GivenTo::Notification => { "notification" }
+            }
+            ", " (words::ago(*at, self.now))
+        }
+    }
+
     /// The way to the filled form, and deleting after a second look.
     fn row_actions(&self, path: &str, field: &str, change: &str, name: &str, environment: &str) -> Markup {
         let whose = self.scope(environment);
@@ -152,7 +212,9 @@ impl Settings {
             div class="acts rowacts" {
                 a class="btn sm" href={ "?" (field) "=" (name) "&scope=" (environment) "#" (field) "-form" }
                     aria-label={ (change) " " (name) " of " (whose) } { (change) }
-                details class="ask" {
+                @if field == "secret" && !self.confirmed {
+                    (confirm::link(&format!("/{}/settings#se", self.project), "Delete", &format!("Delete {name} of {whose}: confirm first")))
+                } @else { details class="ask" {
                     summary class="btn sm no" aria-label={ "Delete " (name) " of " (whose) } { "Delete" }
                     form method="post" action=(self.action(&format!("{path}/delete"))) {
                         (csrf_field(&self.viewer))
@@ -160,7 +222,7 @@ impl Settings {
                         input type="hidden" name="environment" value=(environment);
                         button class="btn sm" type="submit" { "Delete " (name) " for good" }
                     }
-                }
+                } }
             }
         }
     }
@@ -249,10 +311,12 @@ impl Settings {
                         @if let Some((by, at)) = &environment.set {
                             p class="m s" { "set by " (by) " " (words::ago(*at, self.now)) }
                         }
-                        @if self.refusal.is_none() { (self.rules(environment)) }
+                        @if self.refusal.is_none() && self.confirmed { (self.rules(environment)) }
                     }
                 }
-                @if self.refusal.is_none() {
+                @if self.refusal.is_none() && !self.confirmed {
+                    p class="acts ad" { (confirm::link(&format!("/{}/settings#en", self.project), "Change rules", "Change rules of environments: confirm first")) }
+                } @else if self.refusal.is_none() {
                     details class="fold" { summary { "Add an environment" } (self.rules(&Environment::default())) }
                 }
             }

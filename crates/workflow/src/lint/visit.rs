@@ -10,15 +10,15 @@ use std::ops::Range;
 
 /// Where an expression stands.
 #[derive(Clone, Copy)]
-pub(super) struct Site<'w> {
-    pub(super) job: Option<&'w Job>,
+pub(crate) struct Site<'w> {
+    pub(crate) job: Option<&'w Job>,
     /// The step's place in its job.
-    pub(super) step: Option<usize>,
-    pub(super) part: Part,
+    pub(crate) step: Option<usize>,
+    pub(crate) part: Part,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The script of a `run`.
     Script,
     Condition,
@@ -26,7 +26,7 @@ pub(super) enum Part {
 }
 
 /// Calls `visit` for each expression.
-pub(super) fn expressions<'w>(workflow: &'w Workflow, visit: &mut dyn FnMut(Site<'w>, &'w Expr)) {
+pub(crate) fn expressions<'w>(workflow: &'w Workflow, visit: &mut dyn FnMut(Site<'w>, &'w Expr)) {
     let mut walk = Walk {
         site: Site {
             job: None,
@@ -46,7 +46,7 @@ pub(super) fn expressions<'w>(workflow: &'w Workflow, visit: &mut dyn FnMut(Site
 }
 
 /// The place of a part of an expression's text; the whole expression where it does not stand there as it is.
-pub(super) fn place(workflow: &Workflow, expr: &Expr, range: &Range<usize>) -> Span {
+pub(crate) fn place(workflow: &Workflow, expr: &Expr, range: &Range<usize>) -> Span {
     if workflow.source.slice(expr.span) == expr.text {
         let start = expr.span.start as usize;
         return Span::new(start + range.start, start + range.end);

@@ -3,14 +3,17 @@
 
 use crate::app::App;
 use crate::secrets;
-use pilotage_store::{Project, StoreError};
+use pilotage_store::{Project, SecretUse, StoreError};
 use pilotage_workflow::delivery::ServicePlan;
-use std::collections::HashMap;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The values that templates may name, of one environment of a project.
 pub(crate) struct Values {
     vars: HashMap<String, String>,
     secrets: HashMap<String, String>,
+    /// The environment of each secret; empty for the project's.
+    levels: HashMap<String, String>,
 }
 
 impl Values {
@@ -19,6 +22,7 @@ impl Values {
         let mut values = Self {
             vars: HashMap::new(),
             secrets: HashMap::new(),
+            levels: HashMap::new(),
         };
         for level in ["", environment] {
             let mut c = app.store.read().await?;
@@ -29,11 +33,11 @@ impl Values {
             }
             let sealed = c.secrets(project.id, level).await?;
             let opened = secrets::open_all(app, project, sealed);
-            values.secrets.extend(
-                opened
-                    .into_iter()
-                    .map(|(name, value)| (name.to_ascii_uppercase(), value)),
-            );
+            for (name, value) in opened {
+                let name = name.to_ascii_uppercase();
+                values.levels.insert(name.clone(), level.to_owned());
+                values.secrets.insert(name, value);
+            }
         }
         Ok(values)
     }
@@ -41,6 +45,33 @@ impl Values {
     /// What must not be shown.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.values().map(String::as_str)
+    }
+
+    /// Takes note of the secrets that templates were given. Nothing waits for that, and nothing fails with it.
+    pub(crate) async fn note_use<'t>(
+        &self,
+        app: &App,
+        project: &Project,
+        templates: impl IntoIterator<Item = &'t str>,
+        user: SecretUse,
+    ) {
+        let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for name in templates.into_iter().flat_map(secrets_in) {
+            if let Some(level) = self.levels.get(&name) {
+                names.entry(level).or_default().insert(name);
+            }
+        }
+        let (id, now) = (project.id, app.now());
+        for (level, names) in names {
+            let (level, names) = (level.to_owned(), Json::from_iter(names).to_string());
+            let noted = app
+                .store
+                .write(move |c| Box::pin(async move { c.secrets_used(id, &level, &names, user, now).await }))
+                .await;
+            if let Err(error) = noted {
+                crate::error::log("the use of a secret was not noted", &error);
+            }
+        }
     }
 
     /// A service's `env`.
@@ -69,7 +100,6 @@ impl Values {
     }
 
     fn value(&self, path: &str) -> Result<&str, String> {
-        let quoted = |name: &str| name.trim_matches(['[', ']', '\'', '.', ' ']).to_ascii_uppercase();
         let (what, values, name) = if let Some(name) = path.strip_prefix("vars") {
             ("variable", &self.vars, quoted(name))
         } else if let Some(name) = path.strip_prefix("secrets") {
@@ -85,6 +115,18 @@ impl Values {
     }
 }
 
+/// The name in `.NAME` or `['NAME']`.
+fn quoted(name: &str) -> String {
+    name.trim_matches(['[', ']', '\'', '.', ' ']).to_ascii_uppercase()
+}
+
+/// The names of the secrets that a template names.
+fn secrets_in(template: &str) -> impl Iterator<Item = String> {
+    let inside = template.split("${{").skip(1);
+    let paths = inside.filter_map(|rest| rest.split_once("}}"));
+    paths.filter_map(|(path, _)| Some(quoted(path.trim().strip_prefix("secrets")?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +134,13 @@ mod tests {
     fn check(template: &str, expected: Result<&str, &str>) {
         let vars = HashMap::from([("REGION".to_owned(), "eu".to_owned())]);
         let secrets = HashMap::from([("KEY".to_owned(), "a}}b".to_owned())]);
-        let got = Values { vars, secrets }.resolve(template);
+        let levels = HashMap::new();
+        let values = Values {
+            vars,
+            secrets,
+            levels,
+        };
+        let got = values.resolve(template);
         assert_eq!(got.as_deref().map_err(String::as_str), expected, "{template}");
     }
 
@@ -108,5 +156,15 @@ mod tests {
             Err("`github.sha` is neither of `vars` nor of `secrets`"),
         );
         check("${{ vars.REGION", Err("`${{` has no end"));
+    }
+
+    #[test]
+    fn the_secrets_of_a_template_are_known_by_name() {
+        let of = |template| secrets_in(template).collect::<Vec<_>>();
+        assert_eq!(
+            of("x-${{ vars.A }}-${{secrets.key}}${{ secrets['B'] }}"),
+            ["KEY", "B"]
+        );
+        assert_eq!(of("secrets.KEY ${{ secrets.KEY"), [""; 0]);
     }
 }

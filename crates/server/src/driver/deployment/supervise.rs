@@ -156,7 +156,8 @@ impl Supervisor {
             tracing::warn!(replica = %replica.id, "replica {} should stand and does not: it is started", replica.id);
             let id = replica_id(&project, row, &standing, replica);
             let spec = spec_of(&self.app, &project, &plan, &standing.release.digest, id).await;
-            let placed = self.app.local.start_replica(spec.map_err(Fault::Other)?).await?;
+            let (spec, _) = spec.map_err(Fault::Other)?;
+            let placed = self.app.local.start_replica(spec).await?;
             if placed.address != replica.address {
                 moved.push(Replica {
                     address: placed.address,

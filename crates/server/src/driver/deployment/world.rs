@@ -13,7 +13,7 @@ use pilotage_deploy::probe::Health;
 use pilotage_deploy::replica::{self, Environment, ReplicaId, ReplicaSpec};
 use pilotage_engine::deployment::{DeploymentSpec, EffectKind, EffectResult};
 use pilotage_guard::Evidence;
-use pilotage_store::{BlobName, Project, Release};
+use pilotage_store::{BlobName, Project, Release, SecretUse};
 use pilotage_workflow::delivery::EnvironmentPlan;
 use std::sync::Arc;
 use std::time::Duration;
@@ -345,7 +345,11 @@ impl World {
         let (_, manifest) = self.release(&self.spec.new.digest).await?;
         let plan = self.environment_plan(&manifest)?;
         let id = self.replica_id(service, &self.spec.new.revision, index);
-        spec_of(&self.app, &self.project, plan, &self.spec.new.digest, id).await
+        let (spec, values) = spec_of(&self.app, &self.project, plan, &self.spec.new.digest, id).await?;
+        let templates = spec.service.env.iter().map(|(_, template)| template.as_str());
+        let user = SecretUse::Deployment(self.spec.id);
+        values.note_use(&self.app, &self.project, templates, user).await;
+        Ok(spec)
     }
 
     fn replica_id(&self, service: &str, revision: &str, index: u32) -> ReplicaId {
@@ -381,7 +385,7 @@ pub(super) async fn spec_of(
     plan: &EnvironmentPlan,
     digest: &str,
     id: ReplicaId,
-) -> Why<ReplicaSpec> {
+) -> Why<(ReplicaSpec, Values)> {
     let service = plan.services.iter().find(|service| service.name == id.service);
     let service = service
         .ok_or_else(|| format!("the release has no service `{}`", id.service))?
@@ -389,13 +393,14 @@ pub(super) async fn spec_of(
     let values = Values::load(app, project, &plan.environment)
         .await
         .map_err(|error| chain(&error))?;
-    Ok(ReplicaSpec {
+    let spec = ReplicaSpec {
         env: values.env(&service)?,
         folder: releases::folder(&service.source),
         digest: digest.to_owned(),
         service,
         id,
-    })
+    };
+    Ok((spec, values))
 }
 
 pub(super) fn environment_of(project: &Project, environment: &str) -> Environment {
