@@ -18,7 +18,7 @@ use pilotage_trust::seal::{KeyRing, SealError};
 use pilotage_trust::token::{self, Scope, TokenKind};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         let token = runner_token(&app, &config.data.join("runner-token")).await?;
         let runner = OwnRunner {
             token,
-            url: local_url(address),
+            url: own_url(address),
             slots: config.runner_slots,
         };
         tasks.spawn(runner.keep(Arc::clone(&app)));
@@ -209,6 +209,16 @@ fn router(app: Arc<App>) -> Router {
             attempts::record,
         ))
         .with_state(app)
+}
+
+/// Where its own runner reaches it. By number: not every machine knows the name `localhost`.
+fn own_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 fn local_url(address: SocketAddr) -> String {

@@ -4,7 +4,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::render::page::{Page, advice, json, result};
 use crate::render::style::{Sign, Style, fit};
 use crate::render::table::{Cell, facts, table};
-use crate::render::text::{age, date, plural, short};
+use crate::render::text::{age, date, moment, plural, short};
 use crate::session::{ProjectArguments, Session};
 use clap::{Args, Subcommand};
 use pilotage_api::client::ProjectName;
@@ -37,12 +37,15 @@ enum EnvCommand {
         json: bool,
     },
     Set(Set),
-    /// Let nothing be deployed there until it is unlocked.
+    /// Let nothing be deployed there until it is unlocked, or for a time. A rollback is always possible.
     Lock {
         environment: String,
         /// Why, for those who will ask.
         #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
+        /// How long, in whole minutes, such as 30m or 2h; a year at most.
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<String>,
     },
     /// Let deployments come again.
     Unlock {
@@ -109,10 +112,26 @@ impl Env {
                 let after = session.wait(client.set_rules(&project, &set.environment, &rules))?;
                 result(&view(&after, &[], &page));
             }
-            EnvCommand::Lock { environment, reason } => {
-                session.wait(client.lock(&project, &environment, &Lock { reason, minutes: 0 }))?;
+            EnvCommand::Lock {
+                environment,
+                reason,
+                time,
+            } => {
+                let minutes = time.map_or(Ok(0), |time| lock_minutes(&time))?;
+                session.wait(client.lock(&project, &environment, &Lock { reason, minutes }))?;
+                let until = match minutes {
+                    0 => String::new(),
+                    n => format!("{} UTC, or until ", moment(page.now + i64::from(n) * 60_000)),
+                };
+                let name = fit(&environment, 100);
+                advice(&format!(
+                    "{name} is locked: deployments wait until {until}somebody says `pilotage env unlock {name}`\n"
+                ));
             }
-            EnvCommand::Unlock { environment } => session.wait(client.unlock(&project, &environment))?,
+            EnvCommand::Unlock { environment } => {
+                session.wait(client.unlock(&project, &environment))?;
+                advice(&format!("{} is not locked any more\n", fit(&environment, 100)));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -152,6 +171,17 @@ impl Set {
         }
         Ok(rules)
     }
+}
+
+/// A lock lasts whole minutes, and none at all is not what a time asks for.
+fn lock_minutes(text: &str) -> CommandResult<u32> {
+    seconds(text)
+        .filter(|seconds| *seconds > 0 && seconds.is_multiple_of(60))
+        .and_then(|seconds| u32::try_from(seconds / 60).ok())
+        .ok_or_else(|| {
+            CommandError::invalid(format!("`{text}` is no time for a lock"))
+                .hint("write it in whole minutes: 30m, 2h or 1d; leave it out for a lock without an end")
+        })
 }
 
 fn seconds(text: &str) -> Option<u64> {
@@ -197,7 +227,7 @@ fn list(session: &Session, project: &ProjectName, page: &Page) -> CommandResult<
             Cell::text(if environment.locked_by.is_empty() {
                 String::new()
             } else {
-                format!("locked by {}", environment.locked_by)
+                format!("locked by {}{}", environment.locked_by, until(environment))
             }),
             waiting,
             Cell::text(rules(&environment.rules).join("; ")),
@@ -240,6 +270,14 @@ fn rules(rules: &Rules) -> Vec<String> {
     texts
 }
 
+/// ` until 2026-11-12 14:03:07 UTC` of a lock that goes by itself.
+fn until(environment: &Environment) -> String {
+    environment
+        .locked_until
+        .map(|at| format!(" until {} UTC", moment(at)))
+        .unwrap_or_default()
+}
+
 fn view(environment: &Environment, standings: &[Standing], page: &Page) -> String {
     let mut text = format!("{}\n", fit(&environment.name, 200));
     let mut known = Vec::new();
@@ -268,7 +306,10 @@ fn view(environment: &Environment, standings: &[Standing], page: &Page) -> Strin
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        known.push(("locked", format!("by {}{reason}", environment.locked_by)));
+        known.push((
+            "locked",
+            format!("by {}{}{reason}", environment.locked_by, until(environment)),
+        ));
     }
     text.push_str(&facts(page, &known));
     if !environment.waiting.is_empty() {
@@ -305,5 +346,17 @@ mod tests {
         check("", None);
         check("9ü", None);
         check("99999999999999999999d", None);
+    }
+
+    #[test]
+    fn a_lock_lasts_whole_minutes() {
+        let check =
+            |text: &str, expected: Option<u32>| assert_eq!(lock_minutes(text).ok(), expected, "{text}");
+        check("2h", Some(120));
+        check("120s", Some(2));
+        check("90s", None);
+        check("0", None);
+        check("9999999d", None);
+        check("soon", None);
     }
 }

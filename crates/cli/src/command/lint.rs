@@ -21,6 +21,7 @@ use std::sync::Arc;
 #[derive(Args)]
 pub(crate) struct Lint {
     files: Vec<PathBuf>,
+    /// For people, or for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Where reusable workflows of other projects are: DIR/OWNER/NAME/REF/PATH.

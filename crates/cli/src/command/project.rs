@@ -62,7 +62,8 @@ impl Project {
                 let url = fit(&project.git_url, 1_000);
                 result(&format!("{url}\n"));
                 advice(&format!(
-                    "git remote add origin {url}\ngit push -u origin {}\n",
+                    "git remote add pilotage {url}\ngit push pilotage {}    # git asks for a name, which may be any, and a \
+                     password, which is a token\n",
                     fit(&project.default_branch, 200)
                 ));
             }

@@ -18,7 +18,7 @@ pub(crate) struct Serve {
     /// A file of settings (server.yml); what is said here wins over it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Everything that the server keeps lies here.
+    /// Everything that the server keeps lies here; `.pilotage` unless told otherwise.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The address to listen on; loopback unless told otherwise.
@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     /// Where people and programs reach it, if that is another address.
     #[arg(long)]
     url: Option<String>,
-    /// Jobs that its own runner executes at the same time; 0 for no runner of its own.
+    /// Jobs that its own runner executes at the same time, 2 unless told otherwise; 0 for no runner of its own.
     #[arg(long, value_name = "N")]
     slots: Option<u32>,
 }

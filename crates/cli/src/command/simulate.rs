@@ -34,21 +34,25 @@ pub(crate) struct Simulate {
     /// The share of answers that fail in a good revision, in per cent.
     #[arg(long, default_value_t = 0.1)]
     base_errors: f64,
-    /// Median response time in milliseconds, and how far response times spread (sigma of a lognormal).
+    /// Median response time of a good revision, in milliseconds.
     #[arg(long, default_value_t = 40.0)]
     median_ms: f64,
+    /// How far response times spread (sigma of a lognormal).
     #[arg(long, default_value_t = 0.5)]
     sigma: f64,
-    /// The limits of the policy: error rate and slow-down in per cent, and the allowed share of false alarms.
+    /// The guard's `error-rate`, in per cent.
     #[arg(long, default_value_t = 5.0)]
     error_rate: f64,
+    /// The guard's `response-time`, in per cent.
     #[arg(long, default_value_t = 50.0)]
     response_time: f64,
+    /// The guard's `false-alarms`, in per cent.
     #[arg(long, default_value_t = 1.0)]
     false_alarms: f64,
     /// Deployments to play.
     #[arg(long, default_value_t = 200)]
     plays: u32,
+    /// What the dice begin with: the same number gives the same plays.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// As JSON, for programs.

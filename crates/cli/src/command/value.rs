@@ -31,6 +31,7 @@ enum SecretCommand {
     /// Set a secret. Its value comes from the standard input, or from a file.
     Set {
         name: String,
+        /// The file with the value.
         #[arg(long, value_name = "FILE")]
         body_file: Option<PathBuf>,
         #[command(flatten)]
@@ -68,6 +69,7 @@ enum VariableCommand {
         name: String,
         #[arg(conflicts_with = "body_file")]
         value: Option<String>,
+        /// The file with the value.
         #[arg(long, value_name = "FILE")]
         body_file: Option<PathBuf>,
         #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use super::style::{Sign, duration, fit};
-use super::text::thousands;
+use super::text::{short, thousands};
 use pilotage_api::deployment::{Counts, DeployedService, Deployment, DeploymentDetail, Moment};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -158,7 +158,7 @@ pub(crate) fn is_noise(text: &str) -> bool {
     ends.contains(&text)
         || text.starts_with("live: ")
         || text.starts_with("live, ")
-        || text.ends_with(" let go of its last 0 requests")
+        || text.ends_with(" had no request left")
 }
 
 /// `production  #312  backend  9e07b51 → 4f1c9ae  Retry checkout on a lost connection`
@@ -271,9 +271,14 @@ fn told(text: &str) -> (Sign, &'static str, String) {
         ("frozen: ", Sign::Waiting, "frozen"),
         ("verified: ", Sign::Success, "verified"),
         ("goes back: ", Sign::RolledBack, "goes back"),
+        ("the watch ends early: ", Sign::Success, "cut short"),
     ];
     if let Some((_, time)) = text.split_once("; watched for ") {
-        return (Sign::Success, "watched", format!("for {time}, with all traffic"));
+        return (
+            Sign::Success,
+            "watched",
+            format!("with all traffic, for up to {time}"),
+        );
     }
     for (beginning, sign, word) in BEGINNINGS {
         if let Some(rest) = text.strip_prefix(beginning) {
@@ -415,6 +420,10 @@ fn end(detail: &DeploymentDetail, page: &Page) -> Vec<String> {
     lines.push(String::new());
     let quarantined = after.iter().find(|m| m.text.ends_with(" is quarantined"));
     let view = format!("pilotage deployment view {}", deployment.id);
+    // One that was quarantined before it was asked for goes nowhere until somebody lets it.
+    if why.contains(" is quarantined since ") {
+        lines.push(format!("pilotage release clear {}", short(&deployment.sha)));
+    }
     lines.push(match quarantined {
         Some(moment) => format!("{}. {view}", fit(&moment.text, 100)),
         None => view,
@@ -445,7 +454,11 @@ fn live(detail: &DeploymentDetail, page: &Page) -> Vec<String> {
                 thousands(one.needed)
             )
         }
-        _ => String::new(),
+        _ => {
+            let unproven = |moment: &Moment| moment.text.strip_prefix("live, ").map(str::to_owned);
+            let last = detail.moments.iter().rev().find_map(unproven);
+            last.unwrap_or_default()
+        }
     };
     let mut lines = vec![line(page, Sign::Success, "live", &text)];
     if !detail.deployment.url.is_empty() {

@@ -3,7 +3,7 @@
 //! person: what serves then is not stopped.
 
 use super::{Back, BackStep, Deployment, EffectKind, Effects, Outcome, Stage};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, words};
 use std::time::Duration;
 
 impl Deployment {
@@ -61,7 +61,10 @@ impl Deployment {
         let step = match step {
             BackStep::Shift => BackStep::Verify,
             BackStep::Verify => BackStep::Drain,
-            BackStep::Drain => BackStep::Quiet,
+            BackStep::Drain => {
+                self.say_what_is_watched(now);
+                BackStep::Quiet
+            }
             BackStep::Quiet if self.quiet_until().is_some_and(|until| now < until) => return None,
             BackStep::Quiet => BackStep::Judge,
             BackStep::Judge => BackStep::Stop,
@@ -73,6 +76,18 @@ impl Deployment {
             }
         };
         Some(Stage::Back { step })
+    }
+
+    /// The wait that follows looks like idleness to whoever does not know what it is for.
+    fn say_what_is_watched(&mut self, now: Timestamp) {
+        let until = self.quiet_until().filter(|until| now < *until);
+        if let (Some(until), Some(old)) = (until, &self.spec.old) {
+            let (old, time) = (old.release.revision.clone(), words(until.since(now)));
+            self.note(
+                now,
+                format!("watches {old} for {time}: if it fails the same way, nobody is blamed"),
+            );
+        }
     }
 
     /// When the old revision has answered well for long enough; none where it has nothing to show: the new one had

@@ -557,6 +557,7 @@ impl Deployment {
             (Kind::Rollback, _) => "live: brought back and verified".to_owned(),
             (_, false) => "live, without a guard".to_owned(),
             _ if self.is_proven() => format!("live: proven over {answers} answers"),
+            _ if needed == 0 => format!("live, not proven: {answers} answers seen"),
             _ => format!("live, not proven: {answers} answers seen, about {needed} needed"),
         }
     }

@@ -422,8 +422,10 @@ impl Deployment {
 }
 
 fn drained(service: &str, revision: &str, finished: u64, cut: u64) -> String {
-    match cut {
-        0 => format!("{revision} of {service} let go of its last {finished} requests"),
+    match (finished, cut) {
+        (0, 0) => format!("{revision} of {service} had no request left"),
+        (1, 0) => format!("{revision} of {service} let go of its last request"),
+        (_, 0) => format!("{revision} of {service} let go of its last {finished} requests"),
         _ => format!("{revision} of {service} let go of {finished} requests, {cut} were cut at the deadline"),
     }
 }
