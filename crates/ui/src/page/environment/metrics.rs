@@ -8,9 +8,9 @@ use maud::{Markup, html};
 
 const HEIGHT: f64 = 112.0;
 /// Marks nearer than this have one number.
-const APART: f64 = 0.12;
+const APART: f64 = 0.16;
 /// A gap as wide as this says what it is.
-const WIDE: f64 = 0.08;
+const WIDE: f64 = 0.2;
 const ROWS_MAX: usize = 60;
 /// A hole of more than so many windows is a gap.
 const JOINED: f64 = 1.6;
@@ -186,11 +186,11 @@ impl Environment {
         html! {
             @for (mark, place, named) in marks {
                 @let (side, dx) = if place > 0.7 { ("tx e", 4) } else { ("tx", -4) };
-                a href=(self.deployment_path(mark.id)) aria-label={ "Deployment " (mark.id) } tabindex=[(index > 0).then_some("-1")] {
+                a href=(self.deployment_path(mark.id)) aria-label={ "Deployment " (mark.id) (mark.word()) } tabindex=[(index > 0).then_some("-1")] {
                     line class={ "mk" @if mark.went_back { " bk" } } x1=(percent(place)) x2=(percent(place)) y1="-4" y2=(number(HEIGHT)) {}
                     @if named {
                         text class=(side) x=(percent(place)) y="-8" dx=(dx) {
-                            "#" (mark.id) @if index == 0 { (mark.word()) }
+                            "#" (mark.id) @if mark.went_back || mark.rollback { " ↩" }
                         }
                     }
                 }
@@ -240,7 +240,7 @@ fn legend() -> Markup {
     html! {
         span class="m lgd hs" {
             svg width="18" height="8" aria-hidden="true" { line class="lim" x1="0" x2="18" y1="4" y2="4" {} } " what the guard allows a new release"
-            svg width="8" height="14" aria-hidden="true" { line class="mk" x1="4" x2="4" y1="0" y2="14" {} } " deployment"
+            svg width="8" height="14" aria-hidden="true" { line class="mk" x1="4" x2="4" y1="0" y2="14" {} } " deployment, ↩ taken back or a rollback"
         }
     }
 }

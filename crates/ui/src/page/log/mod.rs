@@ -16,6 +16,7 @@ use crate::words;
 pub use find::{Find, Hit, QUERY_CHARS_MAX};
 pub use map::Map;
 use maud::{Markup, html};
+pub(crate) use rows::levelled;
 pub use rows::{Group, Line, read};
 
 /// How many lines one window shows.

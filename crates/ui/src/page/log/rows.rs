@@ -289,7 +289,7 @@ fn seconds(ms: i64) -> String {
 }
 
 /// The class of a line that a command marked, and its text.
-fn levelled(text: &str) -> (Option<&'static str>, &str) {
+pub(crate) fn levelled(text: &str) -> (Option<&'static str>, &str) {
     for (mark, class) in [
         ("##[error]", "f1"),
         ("##[warning]", "f3"),

@@ -58,7 +58,8 @@ impl Run {
                     @for (number, line) in &failure.lines {
                         li class=[(failure.marked == Some(*number)).then_some("e1")] {
                             a class="n" href=(log::link(&path, failure.step, *number)) { (number + 1) }
-                            span { (ansi.markup(line.as_bytes())) }
+                            @let (class, text) = log::levelled(line);
+                            span class=[class] { (ansi.markup(text.as_bytes())) }
                         }
                     }
                 }
