@@ -88,8 +88,8 @@ fn a_page_is_used_as_people_use_it() {
     assert!(panics(|| page.goto(&address)).contains("ERR_INTERNET_DISCONNECTED"));
     page.offline(false);
 
-    page.javascript(false);
     page.goto(&address);
+    page.javascript(false);
     page.press("Control+k");
     assert_eq!(page.text("#said"), "");
     page.fill("[name=q]", "quiet");

@@ -2,7 +2,7 @@
 // Who reads the end stays at the end; who reads elsewhere is never moved, and is told how many lines came.
 import { element } from "./live.js";
 import { localise } from "./time.js";
-import { after, atEnd, before, lineOf, list, number, onFresh, replace, rows, setFocus, toEnd } from "./window.js";
+import { after, atEnd, before, lineOf, list, number, onFresh, replace, rows, setFocus, toEnd, wentUp } from "./window.js";
 
 const part = (id) => document.getElementById(id);
 const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
@@ -148,6 +148,8 @@ function grown({ lines, ended }) {
 const plain = (event) => !(event.ctrlKey || event.metaKey || event.altKey || event.button);
 
 function click(event) {
+  // Who opens a group reads there.
+  if (event.target.closest("summary")) follows.checked = false;
   const link = event.target.closest("a.n, .mini a");
   const to = anchor(/#.*/.exec(link?.getAttribute("href") ?? "")?.[0]);
   if (!plain(event) || event.target.closest("#hits")) return;
@@ -195,16 +197,16 @@ function begin() {
     clocks(list());
   });
   let waits = 0;
-  let was = scrollY;
   addEventListener("scroll", () => {
     waits ||= requestAnimationFrame(() => {
       waits = 0;
-      if (scrollY < was - 4) follows.checked = false;
+      if (wentUp()) follows.checked = false;
       if (whole() && atEnd() && list().dataset.live !== undefined) follows.checked = true;
-      was = scrollY;
       seen();
     });
   }, { passive: true });
+  // What is drawn late has its height late.
+  new ResizeObserver(() => follows.checked && toEnd()).observe(list().parentElement);
   addEventListener("hashchange", () => anchor(location.hash) && one(() => go(...anchor(location.hash))));
   if (part("hits")) part("hits").open = false;
   first();

@@ -11,7 +11,21 @@ export const number = (name) => Number(list().dataset[name]);
 export const rows = () => list().querySelectorAll("li[id]");
 export const lineOf = (row) => Number(row.id.split(":")[1]);
 export const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
-export const toEnd = () => scrollTo({ top: document.documentElement.scrollHeight, ...still });
+// Where the page stood when it was last asked, moved by what we did to it since.
+let stood = 0;
+
+export function toEnd() {
+  scrollTo({ top: document.documentElement.scrollHeight, ...still });
+  stood = scrollY;
+}
+
+// Whether the reader has gone up since it was last asked. A page that got shorter at its end has moved no reader.
+export function wentUp() {
+  const up = scrollY < stood - 4 && innerHeight + scrollY < document.documentElement.scrollHeight - 2;
+  stood = scrollY;
+  return up;
+}
+
 const blocks = (root) => [...root.querySelectorAll("section > ol")];
 let dress = () => {};
 let focus = "";
@@ -46,7 +60,9 @@ function keeping(work) {
   const top = row?.getBoundingClientRect().top;
   work();
   const moved = row?.isConnected ? row.getBoundingClientRect().top - top : 0;
-  if (moved) scrollBy({ top: moved, ...still });
+  if (!moved) return;
+  scrollBy({ top: moved, ...still });
+  stood += moved;
 }
 
 // Takes away the blocks that are too many at one end.

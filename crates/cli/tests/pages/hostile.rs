@@ -64,7 +64,7 @@ fn every_name_is_seen_as_it_is() {
     page.type_text("run title");
     page.wait_for_text("#palette-0", &of("title"));
     assert_eq!(page.count("pwn"), 0);
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 fn environment_path(name: &str) -> String {

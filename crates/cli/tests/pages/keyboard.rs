@@ -36,7 +36,7 @@ fn a_person_gets_from_the_overview_to_a_line_and_back_by_keys() {
     page.wait_gone("dialog[open]");
     page.goto(&site().at("/help/keys"));
     assert!(page.text("main").contains("next error"));
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_run_is_cancelled_by_keys() {
     page.goto(&site().at(&format!("{run}/jobs/{}000000", run.rsplit('/').next().unwrap())));
     page.loading(|| page.press("Escape"));
     assert_eq!(page.path(), run);
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 /// Tab alone reaches all that can be operated, in the order in which it stands.

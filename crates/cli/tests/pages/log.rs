@@ -75,7 +75,7 @@ fn a_long_log_is_read_without_scripts() {
     assert_eq!(page.text(":target mark"), "tail 1105");
     page.follow("Next hit");
     assert!(page.text(":target").ends_with("tail 1115"));
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_long_log_is_gone_through_by_keys() {
         page.eval::<String>("getComputedStyle(document.querySelector('.sel .tm')).display"),
         "none"
     );
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 #[test]
@@ -167,13 +167,9 @@ fn lines_are_named_by_their_numbers_and_copied_without_them() {
     page.eval::<serde_json::Value>("document.querySelector('[id=\"s1:105\"] .n').dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, shiftKey: true }))");
     page.wait_until("location.hash === '#s1:102-105'", "the range in the address");
     assert_eq!(page.count(".sel"), 4);
-    let address: String = page.eval("location.href");
     page.javascript(false);
-    page.goto(&site().at("/"));
-    page.goto(&address);
     assert_eq!(page.count(".sel"), 4, "the range is marked by the server too");
     page.javascript(true);
-    page.goto(&address);
     page.wait_for(".sel");
     let copied: String = page.eval(
         "(() => { const range = document.createRange(); range.setStartBefore(document.getElementById('s1:102')); range.setEndAfter(document.getElementById('s1:104')); getSelection().removeAllRanges(); getSelection().addRange(range); return getSelection().toString(); })()",
@@ -223,7 +219,7 @@ fn a_window_slides_over_the_whole_log() {
         "(() => { const all = [...document.querySelectorAll('#lines li[id]')].map((row) => /flood (\\d+)$/.exec(row.textContent)?.[1]).filter(Boolean).map(Number); return all.every((n, at) => !at || n === all[at - 1] + 1); })()",
     );
     assert!(order, "each line once and in order");
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 /// A flood of lines is followed, and the page stays light.
@@ -246,7 +242,52 @@ fn a_flood_is_followed_to_its_end() {
         page.eval::<bool>("innerHeight + scrollY >= document.documentElement.scrollHeight - 40"),
         "at its end"
     );
-    assert!(page.console().is_empty());
+    page.assert_quiet();
+}
+
+/// Only the reader ends the following, and who has ended it is not moved by lines that come.
+#[test]
+fn who_reads_the_end_stays_there_and_who_reads_elsewhere_is_not_moved() {
+    let page = site().admin();
+    let run = started("slow.yml", &["lines=2000"]);
+    page.goto(&site().at(&run));
+    page.follow("first");
+    page.wait_until(
+        "document.documentElement.scrollHeight > innerHeight + 600",
+        "more lines than the window shows",
+    );
+    let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => done(follow.checked)))))";
+    // A window that is full loses lines at its beginning, and is shorter then.
+    let follows: bool = page.eval(&format!(
+        "[...document.querySelectorAll('#lines li[id]')].slice(0, 20).forEach((row) => row.remove()), {frames}"
+    ));
+    assert!(follows, "a page that got shorter is still followed");
+    page.wait_until(
+        "innerHeight + scrollY >= document.documentElement.scrollHeight - 2",
+        "the end",
+    );
+    let follows: bool = page.eval(&format!(
+        "scrollBy({{ top: -300, behavior: 'instant' }}), {frames}"
+    ));
+    assert!(!follows, "who goes up does not follow");
+    let stood: f64 = page.eval("scrollY");
+    page.wait_until(
+        "/[1-9]\\d new lines/.test(below.innerText)",
+        "news of lines below",
+    );
+    assert!(
+        (page.eval::<f64>("scrollY") - stood).abs() < 1.0,
+        "nobody moved it"
+    );
+    page.click("#below");
+    page.wait_until(
+        "follow.checked && innerHeight + scrollY >= document.documentElement.scrollHeight - 2",
+        "the end again",
+    );
+    site()
+        .world
+        .pilotage(&["run", "cancel", run.rsplit('/').next().unwrap()]);
+    page.assert_quiet();
 }
 
 /// A browser opens six connections to a server; more tabs than that are all alive.

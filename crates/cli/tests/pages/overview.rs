@@ -31,14 +31,12 @@ fn what_needs_somebody_is_put_away_and_comes_back_and_is_run_again_from_the_pale
     assert!(page.eval::<bool>("globalThis.same"));
     // The same without scripts.
     page.javascript(false);
-    page.reload();
     page.follow(&format!("{needs} form[action='/needs/away'] button"));
     assert_eq!(page.count(&needs), 0);
     page.click("#away summary");
     page.follow(&format!("{away} button"));
     assert_eq!(page.count(&needs), 1);
     page.javascript(true);
-    page.reload();
     // One click from its row, or the palette, runs it again.
     page.press("Control+k");
     page.wait_for("#palette-0");
@@ -50,7 +48,7 @@ fn what_needs_somebody_is_put_away_and_comes_back_and_is_run_again_from_the_pale
         .world
         .pilotage(&["run", "view", &run, "--project", "aside/broken"]);
     assert!(shown.contains("attempt 2"), "{shown}");
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 #[test]
@@ -72,5 +70,5 @@ fn colours_are_chosen_from_the_palette_and_without_scripts() {
         page.eval::<String>("document.documentElement.dataset.theme"),
         "light"
     );
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }

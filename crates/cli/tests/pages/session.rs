@@ -23,7 +23,7 @@ fn a_person_signs_in_by_a_token_and_out_again() {
     assert_eq!(page.path(), "/login");
     page.goto(&site().at("/"));
     assert!(page.path().starts_with("/login"), "signed out is signed out");
-    assert!(page.console().is_empty());
+    page.assert_quiet();
 }
 
 #[test]

@@ -26,17 +26,23 @@
     const box = [...element.getClientRects()].find((box) => box.width > 0 && box.height > 0);
     return box && { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   };
+  const takes = (element, { x, y }) => {
+    const hit = document.elementFromPoint(x, y);
+    return hit && (element.contains(hit) || (hit.contains(element) && hit.tagName === "LABEL") || hit.closest("label")?.control === element);
+  };
   // Where to click it now, or why one cannot.
   const spot = (target) => {
     const element = find(target);
     if (!element) return { fault: "there is no such thing" };
     if (element.disabled) return { fault: "it is disabled" };
-    element.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
     const point = middle(element);
     if (!point) return { fault: "it has no size" };
-    const hit = document.elementFromPoint(point.x, point.y);
-    const takes = hit && (element.contains(hit) || hit.contains(element) && hit.tagName === "LABEL" || hit.closest("label")?.control === element);
-    return takes ? point : { fault: "it is covered by " + described(hit) };
+    // What is on the screen is not scrolled to: people do not either.
+    if (takes(element, point)) return point;
+    element.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
+    const scrolled = middle(element);
+    if (takes(element, scrolled)) return scrolled;
+    return { fault: "it is covered by " + described(document.elementFromPoint(scrolled.x, scrolled.y)) };
   };
   return {
     shown: (selector) => all(selector).some(visible),

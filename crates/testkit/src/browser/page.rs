@@ -114,9 +114,15 @@ impl Page {
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
+    /// Switches scripts off or on, and loads what is open anew. A page whose scripts are switched off while they run
+    /// is none that people meet.
+    #[track_caller]
     pub fn javascript(&self, on: bool) {
+        let open: String = self.eval("location.href");
+        self.goto("about:blank");
         self.scripts.store(on, Ordering::Relaxed);
         self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !on }));
+        self.goto(&open);
     }
 
     /// No request of this page gets anywhere, and open streams end.
@@ -355,6 +361,13 @@ impl Page {
         // What the page reported before this answer has been read then.
         let _ = self.evaluate("0", BOUND);
         std::mem::take(&mut self.events.seen().faults)
+    }
+
+    /// Fails with what has gone wrong since it was asked last, if anything has.
+    #[track_caller]
+    pub fn assert_quiet(&self) {
+        let faults = self.console();
+        assert!(faults.is_empty(), "{}\n{}", self.path(), faults.join("\n"));
     }
 
     /// All that can be operated, with the names that assistive technology is given.
