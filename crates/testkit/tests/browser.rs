@@ -101,6 +101,28 @@ fn a_page_is_used_as_people_use_it() {
     assert!(std::fs::read(file.path()).unwrap().starts_with(b"\x89PNG"));
 }
 
+/// What is aimed at goes down by its own height just before it is pressed, and another comes to its place.
+const MOVES: &str = r#"<!doctype html><meta charset=utf-8><title>Moves</title><link rel=icon href="data:,">
+<button id=other hidden>Other</button><br><button id=shy>Shy</button><p id=said></p>
+<style>button:not([hidden]) { display: block; width: 200px; height: 40px; margin: 0; border: 0 } br { display: none } body { margin: 0 }</style>
+<script nonce=a>
+  const said = document.getElementById("said");
+  for (const button of document.querySelectorAll("button")) button.onclick = () => said.append(button.id, " ");
+  shy.addEventListener("pointerover", () => (other.hidden = false), { once: true });
+</script>"#;
+
+#[test]
+fn what_moves_away_is_pressed_where_it_went_and_nothing_in_its_place_is() {
+    let address = serve(MOVES);
+    let browser = Browser::start();
+    let page = browser.page(400, 600, Scheme::Light);
+    page.goto(&address);
+    page.click("#shy");
+    assert_eq!(page.text("#said"), "shy");
+    page.click("#other");
+    assert_eq!(page.text("#said"), "shy other");
+}
+
 const WRONG: &str = r#"<!doctype html><meta charset=utf-8><title>Wrong</title><link rel=icon href="data:,">
 <body onload="alert(1)"><img src="/gone.png"><script nonce=a>alert("here"); console.error("oh", 1); missing();</script>"#;
 

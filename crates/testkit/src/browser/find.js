@@ -30,6 +30,24 @@
     const hit = document.elementFromPoint(x, y);
     return hit && (element.contains(hit) || (hit.contains(element) && hit.tagName === "LABEL") || hit.closest("label")?.control === element);
   };
+  // What moves away between the look and the press is not pressed, nor is what came in its place.
+  const guard = (target, point) => {
+    const kinds = ["pointerdown", "mousedown", "pointerup", "mouseup", "click"];
+    const end = () => kinds.forEach((kind) => removeEventListener(kind, check, true));
+    const check = (event) => {
+      if (event.type === "pointerdown") {
+        const element = find(target);
+        globalThis.missed = !element || !takes(element, point);
+        if (!missed) return end();
+      }
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
+    globalThis.unguard?.();
+    globalThis.unguard = end;
+    globalThis.missed = false;
+    kinds.forEach((kind) => addEventListener(kind, check, true));
+  };
   // Where to click it now, or why one cannot.
   const spot = (target) => {
     const element = find(target);
@@ -50,14 +68,17 @@
     spot,
     // Twice at the same place, one frame apart: it stands still. What is there but covered is not waited for as long as
     // what is not there yet.
-    point: async (target, bound) => {
+    point: async (target, bound, presses) => {
       const end = performance.now() + bound;
       let before = spot(target);
       let there;
       for (;;) {
         await new Promise((next) => requestAnimationFrame(next));
         const now = spot(target);
-        if (!now.fault && now.x === before.x && now.y === before.y) return now;
+        if (!now.fault && now.x === before.x && now.y === before.y) {
+          if (presses) guard(target, now);
+          return now;
+        }
         if (find(target)) there ??= performance.now();
         if (performance.now() > Math.min(end, (there ?? end) + bound / 5)) return now.fault ? now : { fault: "it does not stand still" };
         before = now;

@@ -170,32 +170,40 @@ impl Page {
         self.loading(|| self.click(target));
     }
 
-    /// Presses and releases the mouse in the middle of it, when it stands still and nothing covers it.
+    /// Presses and releases the mouse in the middle of it, when it stands still and nothing covers it; again, as
+    /// people do, where it moved away just before.
     #[track_caller]
     pub fn click(&self, target: &str) {
-        let point = self.point(target);
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let mut event = json!({ "type": kind, "x": point["x"], "y": point["y"] });
-            if kind != "mouseMoved" {
-                event["button"] = json!("left");
-                event["clickCount"] = json!(1);
+        for _ in 0..5 {
+            let point = self.point(target, true);
+            for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+                let mut event = json!({ "type": kind, "x": point["x"], "y": point["y"] });
+                if kind != "mouseMoved" {
+                    event["button"] = json!("left");
+                    event["clickCount"] = json!(1);
+                }
+                self.call("Input.dispatchMouseEvent", event);
             }
-            self.call("Input.dispatchMouseEvent", event);
+            // A page that is left by it knows nothing of it.
+            if self.evaluate("globalThis.missed", BOUND) != Ok(json!(true)) {
+                return;
+            }
         }
+        panic!("cannot click {target}: it moves away each time{}", self.shown());
     }
 
     #[track_caller]
     pub fn hover(&self, target: &str) {
-        let point = self.point(target);
+        let point = self.point(target, false);
         let event = json!({ "type": "mouseMoved", "x": point["x"], "y": point["y"] });
         self.call("Input.dispatchMouseEvent", event);
     }
 
     #[track_caller]
-    fn point(&self, target: &str) -> Value {
+    fn point(&self, target: &str, presses: bool) -> Value {
         let (target_json, bound) = (json!(target), BOUND.as_millis());
         let script = match self.scripts.load(Ordering::Relaxed) {
-            true => format!("({FIND}).point({target_json}, {bound})"),
+            true => format!("({FIND}).point({target_json}, {bound}, {presses})"),
             false => format!("({FIND}).spot({target_json})"),
         };
         let point = self.evaluated(&script);
