@@ -206,6 +206,9 @@ pub struct RunDetail {
     pub run: Run,
     /// The attempt that `jobs` shows.
     pub attempt: u32,
+    /// How that attempt ended; none while it runs.
+    #[serde(default)]
+    pub conclusion: Option<Conclusion>,
     pub jobs: Vec<Job>,
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use pilotage_api::runner::Conclusion;
+use pilotage_api::runner::{Annotation, Conclusion, Report};
 use reqwest::{Client, StatusCode, header, redirect};
 use support::{TestRunner, World};
 
@@ -203,6 +203,93 @@ async fn a_failed_run_says_why_and_runs_again() {
         old.contains("An older attempt") && old.contains("it broke"),
         "{old}"
     );
+}
+
+const PAIR: &str = "on: push\njobs:\n  lint:\n    runs-on: linux\n    steps: [{run: lint}]\n  test:\n    runs-on: linux\n    steps: [{run: ./test}]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_attempts_are_put_beside_one_another() {
+    let world = World::new().await;
+    let checkout = world.project().await;
+    let runner = world.runner("r", &["linux"]).await;
+    checkout.write(".github/workflows/ci.yml", PAIR);
+    checkout.commit("Fix");
+    checkout.push(&["main"]);
+    let lint = runner.lease().await;
+    runner.ack(&lint).await.expect("taken");
+    runner
+        .finish(&lint, Conclusion::Success, 0)
+        .await
+        .expect("finished");
+    let test = runner.lease().await;
+    runner.ack(&test).await.expect("taken");
+    let error = Annotation {
+        log_line: Some(1),
+        ..Annotation::error(1, "expected <b>200</b>".to_owned())
+    };
+    let told = vec![Report::Annotation(error)];
+    runner.report(&test, 0, told).await.expect("told");
+    let text = "testing\n##[error]expected <b>200</b>\n";
+    runner.log(&test, 1, 0, text).await.expect("logged");
+    runner
+        .finish(&test, Conclusion::Failure, 2)
+        .await
+        .expect("finished");
+    world
+        .until("runs/1", |run| run["run"]["conclusion"] == "failure")
+        .await;
+    let admin = Reader::new(&world, &world.admin).await;
+    let (_, page) = admin.get("/o/p/runs/1").await;
+    assert!(!page.contains("compare"), "there is one attempt: {page}");
+    assert_eq!(admin.get("/o/p/runs/1?compare=1").await.0, 400);
+
+    let word = admin.csrf().await;
+    let again = [("which", "failed"), ("csrf", word.as_str())];
+    assert_eq!(admin.post("/o/p/runs/1/rerun", &again).await, 303);
+    let pair = "/o/p/runs/1?attempt=2&compare=1";
+    let (_, page) = admin.get(pair).await;
+    for part in ["1 job is not over yet.", "attempts:1:2:1"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let fixed = runner.lease().await;
+    runner.ack(&fixed).await.expect("taken");
+    runner
+        .finish(&fixed, Conclusion::Success, 0)
+        .await
+        .expect("finished");
+    world
+        .until("runs/1", |run| run["run"]["conclusion"] == "success")
+        .await;
+
+    let (_, run) = admin.get("/o/p/runs/1").await;
+    assert!(run.contains("?attempt=2&amp;compare=1"), "{run}");
+    let leads = format!("/jobs/{}?line=2#s1:2", test.job);
+    for path in [pair, "/o/p/runs/1?compare=1", "/o/p/runs/1?attempt=1&compare=2"] {
+        let (status, page) = admin.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        for part in [
+            "1 job passes now.",
+            "passes now",
+            "expected &lt;b&gt;200&lt;/b&gt;",
+            leads.as_str(),
+            "1 job was not run again",
+        ] {
+            assert!(page.contains(part), "{path}: {part}: {page}");
+        }
+    }
+    // An older attempt says how it ended itself.
+    let (_, old) = admin.get("/o/p/runs/1?attempt=1").await;
+    assert!(old.contains("<title>Run 1 failed"), "{old}");
+    assert_eq!(world.get("runs/1?attempt=1").await["conclusion"], "failure");
+    let bo = Reader::new(&world, &world.outsider("bo", &["read", "write"]).await).await;
+    for (reader, path, expected) in [
+        (&admin, "/o/p/runs/1?attempt=2&compare=2", 400),
+        (&admin, "/o/p/runs/1?attempt=2&compare=9", 404),
+        (&admin, "/o/other/runs/1?attempt=2&compare=1", 404),
+        (&bo, pair, 404),
+    ] {
+        assert_eq!(reader.get(path).await.0, expected, "{path}");
+    }
 }
 
 const GUARDED: &str = "on: push\njobs:\n  ship:\n    runs-on: linux\n    environment: production\n    steps:\n      - run: \"true\"\n";

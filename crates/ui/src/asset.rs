@@ -29,7 +29,8 @@ pub const ALL: &[Asset] = &[
             include_str!("../style/environment.css"),
             include_str!("../style/palette.css"),
             include_str!("../style/settings.css"),
-            include_str!("../style/workflow.css")
+            include_str!("../style/workflow.css"),
+            include_str!("../style/attempts.css")
         ),
     },
     Asset {

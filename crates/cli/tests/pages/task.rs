@@ -1,6 +1,7 @@
 //! What people come for, and what it costs them in clicks and keys (design: the task table of the research on servers,
 //! §2.5), with scripts and without.
 
+use crate::judge::judge;
 use crate::site::site;
 use pilotage_testkit::browser::Page;
 
@@ -100,6 +101,11 @@ fn a_failed_run_says_why_and_is_run_again() {
     let top: f64 = page.eval("document.querySelector(':target').getBoundingClientRect().top");
     assert!((0.0..900.0).contains(&top), "the line is on the screen: {top}");
 
+    // The annotation leads there as well.
+    page.goto(&site().at(&run));
+    page.follow("#run-annotations a.end");
+    assert_eq!(page.text(":target"), line);
+
     // One click to run it again; the page follows the new attempt.
     page.goto(&site().at(&run));
     page.follow("Rerun failed jobs");
@@ -116,6 +122,15 @@ fn a_failed_run_says_why_and_is_run_again() {
     assert!(shown.contains("attempt 2"), "{shown}");
 
     page.javascript(false);
+    page.follow("Compare attempts");
+    let said = page.text("#attempts");
+    for words in ["went as before", "expected 200, got 201", "were not run again"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(judge(&page), Vec::<String>::new());
+    page.follow("#attempts .said a");
+    assert_eq!(page.text(":target"), line);
+    page.goto(&site().at(&run));
     page.follow("Rerun failed jobs");
     assert!(page.text("main").contains("Cancel"), "{}", page.text("main"));
     page.assert_quiet();

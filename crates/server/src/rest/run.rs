@@ -180,17 +180,19 @@ pub(crate) async fn detail(app: &App, id: i64, attempt: Option<u32>) -> AppResul
     drop(c);
     let attempt = attempt.unwrap_or(run.attempt);
     // Which jobs an attempt shows is the machine's knowledge: those that were not run again are older.
-    let ids: Vec<i64> = match app.driver.load_run(id).await? {
+    let (ids, conclusion): (Vec<i64>, _) = match app.driver.load_run(id).await? {
         Ok(machine) => match machine.jobs_of(attempt) {
-            Some(jobs) => jobs.iter().map(|job| job.id.0).collect(),
+            Some(jobs) => {
+                let ids = jobs.iter().map(|job| job.id.0).collect();
+                (ids, machine.conclusion_of(attempt))
+            }
             None => return Err(AppError::not_found(format!("attempt {attempt} of run {id}"))),
         },
         Err(error) => {
             tracing::error!(run.id = id, "run {id} cannot be read: {error}");
-            rows.iter()
-                .filter(|job| job.attempt == i64::from(attempt))
-                .map(|job| job.id)
-                .collect()
+            let of_attempt = rows.iter().filter(|job| job.attempt == i64::from(attempt));
+            let conclusion = run.conclusion.filter(|_| attempt == run.attempt);
+            (of_attempt.map(|job| job.id).collect(), conclusion)
         }
     };
     let mut by_id: HashMap<i64, Job> = rows.into_iter().map(|job| (job.id, job)).collect();
@@ -198,7 +200,12 @@ pub(crate) async fn detail(app: &App, id: i64, attempt: Option<u32>) -> AppResul
     for job in ids.iter().filter_map(|id| by_id.remove(id)) {
         jobs.push(job_json(app, job, &mut parts).await?);
     }
-    Ok(rest::RunDetail { run, attempt, jobs })
+    Ok(rest::RunDetail {
+        run,
+        attempt,
+        conclusion,
+        jobs,
+    })
 }
 
 #[derive(Default)]

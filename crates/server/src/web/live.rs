@@ -49,6 +49,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// What a page can follow: the word before the first colon says which page, the rest which thing.
 #[derive(Clone, Debug)]
 enum Topic {
+    /// Two of a run: `12:2:1`.
+    Attempts(String),
     /// With what the reader filters by.
     Dashboard(String),
     Deployment(i64),
@@ -70,6 +72,7 @@ impl Topic {
     fn parse(text: &str) -> Option<Self> {
         let (word, rest) = text.split_once(':').unwrap_or((text, ""));
         match word {
+            "attempts" => Some(Topic::Attempts(rest.to_owned())),
             "dashboard" => Some(Topic::Dashboard(rest.to_owned())),
             "deployment" => rest.parse().ok().map(Topic::Deployment),
             "environment" => Some(Topic::Environment(rest.to_owned())),
@@ -88,6 +91,7 @@ impl Topic {
     /// The page's fragments as they are now, for this viewer.
     async fn fragments(&self, app: &Arc<App>, viewer: &Viewer) -> WebResult<Vec<Fragment>> {
         match self {
+            Topic::Attempts(what) => run::attempts_fragments(app, viewer, what).await,
             Topic::Dashboard(filter) => dashboard::fragments(app, viewer, filter).await,
             Topic::Deployment(id) => deployment::fragments(app, viewer, *id).await,
             Topic::Environment(path) => environment::fragments(app, viewer, path).await,

@@ -1,10 +1,12 @@
 //! One run: its view model, and the forms that run it again or cancel it.
 
 mod approval;
+mod attempts;
 mod made;
 mod more;
 
 pub(super) use approval::decision;
+pub(super) use attempts::fragments as attempts_fragments;
 
 use super::form::Form;
 use super::page::{WebResult, see_other, show};
@@ -60,9 +62,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 type Of = Path<(String, String, i64)>;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Shown {
     attempt: Option<u32>,
+    /// Another attempt, to be put beside this one.
+    compare: Option<u32>,
     /// The matrix whose jobs are shown apart.
     unfold: Option<String>,
 }
@@ -73,6 +77,10 @@ async fn page(
     Path((owner, name, id)): Of,
     Query(shown): Query<Shown>,
 ) -> WebResult {
+    if let Some(with) = shown.compare {
+        let path = Path((owner, name, id));
+        return attempts::page(&app, &viewer, path, (shown.attempt, with)).await;
+    }
     belongs(&app, &viewer, &owner, &name, id).await?;
     let run = view(&app, &viewer, id, shown).await?;
     Ok(drawn(&viewer, owner, name, &run))
@@ -100,10 +108,11 @@ pub(super) async fn fragments(app: &Arc<App>, viewer: &Viewer, what: &str) -> We
         None => (what, None),
     };
     let id = id.parse().map_err(|_| AppError::not_found("such run"))?;
-    let attempt = None;
-    Ok(view(app, viewer, id, Shown { attempt, unfold })
-        .await?
-        .fragments())
+    let shown = Shown {
+        unfold,
+        ..Shown::default()
+    };
+    Ok(view(app, viewer, id, shown).await?.fragments())
 }
 
 /// A run of another project is not there.
@@ -124,6 +133,7 @@ async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Ru
     // A key goes back into the page's topics, which commas part.
     let known = |key: &String| !key.contains(',') && detail.jobs.iter().any(|job| job.key == *key);
     let approvals = approval::waited_for(app, viewer, &row, &project, &detail.jobs).await?;
+    let (status, started_at, ended_at) = attempts::how(&detail);
     let run = detail.run;
     Ok(Run {
         unfold: shown.unfold.filter(known),
@@ -133,7 +143,7 @@ async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Ru
         project: format!("/{}", project.path()),
         id,
         title: run.title,
-        status: Status::of_run(&run.status, run.conclusion.map(Conclusion::word)),
+        status,
         why: run.why,
         event: run.event,
         git_ref: run.r#ref,
@@ -143,8 +153,8 @@ async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Ru
         attempt: detail.attempt,
         attempts: run.attempt,
         created_at: run.created_at,
-        started_at: run.started_at,
-        ended_at: run.ended_at,
+        started_at,
+        ended_at,
         now: app.now(),
         failures_more,
         failures,
@@ -219,11 +229,15 @@ fn job(job: &rest::Job) -> Job {
         steps: job.steps.iter().map(step).collect(),
         needs: job.needs.clone(),
         name: job.name.clone(),
-        status: Status::of_run(&job.status, job.conclusion.map(Conclusion::word)),
+        status: status(job),
         why: job.why.clone(),
         started_at: job.started_at,
         ended_at: job.ended_at,
     }
+}
+
+fn status(job: &rest::Job) -> Status {
+    Status::of_run(&job.status, job.conclusion.map(Conclusion::word))
 }
 
 fn step(step: &rest::Step) -> Step {

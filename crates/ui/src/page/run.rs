@@ -1,6 +1,7 @@
 //! P2, one run: whether it failed and why, its jobs in the order of their needs, and what may be done with it.
 
 mod approval;
+pub mod attempts;
 mod failure;
 mod jobs;
 mod made;
@@ -143,6 +144,7 @@ impl Run {
                         span { (self.event) " to " b { (words::branch(&self.git_ref)) } }
                         span { code { (words::short(&self.sha)) } " by " b { (self.actor) } }
                         span { (words::date(self.created_at)) }
+                        @if self.attempts > 1 { span { "attempt " b { (self.attempt) } " of " (self.attempts) } }
                         span { b {
                             @match self.ended_at {
                                 Some(end) => { (words::duration(end - self.started_at)) }
@@ -197,6 +199,7 @@ impl Run {
                     @if count > 0 { a href={ "#" (id) } { (word) @if counted { " " (count) } } }
                 }
                 a href="#run-timing" { "Timing" }
+                @if let Some(path) = self.compare_path() { a href=(path) { "Compare attempts" } }
                 a href={ (self.path()) "/config" } { "Configuration" }
             }
         }
@@ -232,9 +235,16 @@ impl Run {
                             }
                             " "
                         }
+                        @if let Some(path) = self.compare_path() { a class="a" href=(path) { "compare" } }
                     }
                 }
             }
         }
+    }
+
+    /// This attempt beside the one before it, or the first beside the second.
+    fn compare_path(&self) -> Option<String> {
+        let before = self.attempt.saturating_sub(1).max(1);
+        (self.attempts > 1).then(|| attempts::path(&self.path(), self.attempt.max(2), before))
     }
 }

@@ -118,8 +118,7 @@ pub(super) async fn decide(
     match done {
         Ok(_) => Ok(see_other(&format!("/{owner}/{name}/runs/{id}"))),
         Err(error) if error.status.is_client_error() => {
-            let (attempt, unfold) = (None, None);
-            let mut run = view(&app, &viewer, id, Shown { attempt, unfold }).await?;
+            let mut run = view(&app, &viewer, id, Shown::default()).await?;
             run.problem = Some(sentence(&error.detail));
             let mut page = drawn(&viewer, owner, name, &run);
             *page.status_mut() = error.status;
