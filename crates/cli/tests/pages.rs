@@ -7,6 +7,8 @@
 
 #[path = "pages/crawl.rs"]
 mod crawl;
+#[path = "pages/delivery.rs"]
+mod delivery;
 #[path = "pages/hostile.rs"]
 mod hostile;
 #[path = "pages/judge.rs"]

@@ -3,6 +3,8 @@
 const charts = "[data-chart]";
 let at = null;
 
+const all = () => [...document.querySelectorAll(charts)];
+
 function rows(chart) {
   const table = chart.querySelector(".tbl") ?? document.querySelector(`.tbl[data-for="${CSS.escape(chart.id)}"]`);
   return [...(table?.querySelectorAll("tr[data-x]") ?? [])];
@@ -15,7 +17,7 @@ function places(chart) {
 
 function show(chart, row) {
   hide();
-  at = { chart, row };
+  at = { chart, row, nth: all().indexOf(chart) };
   const cells = [...row.cells].map((cell) => cell.textContent.trim());
   for (const place of places(chart)) {
     const svg = place.querySelector("svg");
@@ -48,13 +50,18 @@ function hide() {
   at = null;
 }
 
+function nearest(chart, x) {
+  const far = (row) => Math.abs(row.dataset.x - x);
+  return rows(chart).reduce((best, row) => (!best || far(row) < far(best) ? row : best), null);
+}
+
 document.addEventListener("pointermove", (event) => {
   const chart = event.target.closest?.(charts);
   const svg = event.target.closest?.("svg");
   if (!chart || !svg) return hide();
   const box = svg.ownerSVGElement?.getBoundingClientRect() ?? svg.getBoundingClientRect();
   const x = ((event.clientX - box.left) / box.width) * 1000;
-  const near = rows(chart).reduce((best, row) => (!best || Math.abs(row.dataset.x - x) < Math.abs(best.dataset.x - x) ? row : best), null);
+  const near = nearest(chart, x);
   if (near && near !== at?.row) show(chart, near);
 });
 document.addEventListener("pointerleave", hide);
@@ -65,19 +72,26 @@ document.addEventListener("keydown", (event) => {
   if (event.target !== chart || !chart) return;
   if (event.key === "Escape") return hide();
   if (!step) return;
-  const all = rows(chart);
-  const now = at?.chart === chart ? all.indexOf(at.row) : step < 0 ? all.length : -1;
-  const next = all[Math.min(Math.max(now + step, 0), all.length - 1)];
+  const points = rows(chart);
+  const now = at?.chart === chart ? points.indexOf(at.row) : step < 0 ? points.length : -1;
+  const next = points[Math.min(Math.max(now + step, 0), points.length - 1)];
   if (next) show(chart, next);
   event.preventDefault();
 });
-document.addEventListener("focusout", (event) => event.target.matches?.(charts) && hide());
-// What was shown is gone with the element.
-document.addEventListener("patched", () => at && !at.chart.isConnected && (at = null));
+// An element that is replaced loses the focus too, and its successor has it a moment later.
+document.addEventListener("focusout", ({ target }) => target.matches?.(charts) && queueMicrotask(() => target.isConnected && hide()));
+// What was shown is gone with the element; its successor shows what lies at the same place.
+document.addEventListener("patched", () => {
+  if (!at || at.chart.isConnected) return;
+  const chart = all()[at.nth];
+  const row = chart && nearest(chart, at.row.dataset.x);
+  at = null;
+  if (row) show(chart, row);
+});
 
 // Charts can be reached by the keyboard only where there is something to do with it.
 function reach() {
-  for (const chart of document.querySelectorAll(`${charts}:not([tabindex])`)) {
+  for (const chart of document.querySelectorAll(charts)) {
     chart.tabIndex = 0;
     if (!chart.hasAttribute("role") && chart.localName !== "figure") chart.setAttribute("role", "group");
     chart.setAttribute("aria-label", "Chart: left and right go through its values");

@@ -28,6 +28,8 @@ export function patch({ id, rev, html }) {
   for (const [inner, top, left] of scroll) document.getElementById(inner)?.scrollTo(left, top);
   if (focus) {
     const again = focus.id ? document.getElementById(focus.id) : fresh.querySelector(same(focus));
+    // Scripts made it reachable, and will make its successor so.
+    if (again && focus.hasAttribute("tabindex")) again.tabIndex = focus.tabIndex;
     again?.focus({ preventScroll: true });
     if (again && selection?.[0] != null) again.setSelectionRange(...selection);
   }

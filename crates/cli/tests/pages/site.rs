@@ -94,7 +94,7 @@ fn push(world: &World, project: &Project, branch: &str) -> Vec<String> {
 }
 
 /// The ids of the runs that a push starts.
-fn start(project: &Project, branch: &str) -> Vec<String> {
+pub(crate) fn start(project: &Project, branch: &str) -> Vec<String> {
     let said = project.push(branch);
     let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect();
     let runs: Vec<String> = said.split("run watch ").skip(1).map(digits).collect();
@@ -102,7 +102,7 @@ fn start(project: &Project, branch: &str) -> Vec<String> {
     runs
 }
 
-fn finish(world: &World, runs: &[String]) {
+pub(crate) fn finish(world: &World, runs: &[String]) {
     for run in runs {
         // Its exit code says how the run ended, which is the tests' business.
         world.pilotage(&["run", "watch", run]);
@@ -132,6 +132,10 @@ fn shop_files() -> Vec<(&'static str, String)> {
         (
             ".github/workflows/production.yml",
             include_str!("shop/production.yml").to_owned(),
+        ),
+        (
+            ".github/workflows/gate.yml",
+            include_str!("shop/gate.yml").to_owned(),
         ),
         (
             ".github/workflows/long.yml",

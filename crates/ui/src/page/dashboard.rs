@@ -329,7 +329,7 @@ impl Project {
                         None => span class="m" { "no run yet" },
                     }
                 }
-                td class="full" { (bars(&format!("/{}/{}", self.owner, self.name), &self.bars)) }
+                td class="full" { @if !self.bars.is_empty() { (bars(&format!("/{}/{}", self.owner, self.name), &self.bars)) } }
                 td class="r ht" { @if let Some(ms) = self.median_ms { (words::duration(ms)) } }
                 td class={ "r ht" @if self.trend.is_some_and(|trend| trend > 0.05) { " run" } } {
                     @if let Some(trend) = self.trend { @if trend >= 0.0 { "+" } (words::percent(trend)) }

@@ -419,10 +419,9 @@ impl<'a> Saw<'a> {
         html! {
             @for tick in self.x.ticks(5).into_iter().filter(|tick| *tick <= last && tick.fract() == 0.0) {
                 @let place = self.x.place(tick);
-                text class=[(place > 0.02).then_some("c")] x=(percent(place)) y="486" {
-                    (short_count(tick)) @if place <= 0.02 { " answers" }
-                }
+                text class=[(place > 0.02).then_some("c")] x=(percent(place)) y="486" { (short_count(tick)) }
             }
+            text class="e" x="100%" y="486" { "answers" }
         }
     }
 
