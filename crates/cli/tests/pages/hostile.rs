@@ -43,7 +43,7 @@ fn every_name_is_seen_as_it_is() {
         ("/evil/names/environments/safe", vec![bare.clone()]),
         ("/evil/names/settings", vec![bare.clone()]),
         ("/settings", vec![bare.clone()]),
-        ("/audit", vec![bare.clone()]),
+        ("/audit?q=object:evil/names", vec![bare.clone()]),
         ("/search", vec![format!("{HOSTILE} of evil/names")]),
     ] {
         page.goto(&site().at(path));

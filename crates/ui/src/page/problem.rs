@@ -2,6 +2,7 @@
 //! the same.
 
 use crate::icon::{Icon, coloured};
+use crate::page::runners::quoted;
 use maud::{Markup, html};
 
 #[derive(Clone)]
@@ -20,7 +21,7 @@ impl Problem {
         html! {
             div class="problem" {
                 h1 { (coloured(Icon::Bad, "bad")) (self.title) }
-                p { (self.detail) @if let Some(name) = &self.name { " Signed in as " (name) "." } }
+                p { (quoted(&self.detail)) @if let Some(name) = &self.name { " Signed in as " (name) "." } }
                 @if let Some(advice) = &self.advice { p class="m" { (advice) } }
                 p class="acts ad" {
                     a class="btn" href="/" { "Overview" }

@@ -16,7 +16,7 @@ impl Deployment {
             .filter_map(|s| Some((s, s.judged.as_ref()?)))
             .collect();
         html! {
-            section id="counted" aria-labelledby="co" {
+            section id="counted" aria-labelledby=[(!services.is_empty()).then_some("co")] {
                 @if !services.is_empty() {
                     div class="head" { h2 id="co" { "Counted" } span class="m" { "answers that the guard judged" } }
                     @for (service, judged) in &services {
@@ -85,7 +85,7 @@ impl Deployment {
     pub(super) fn watched(&self) -> Markup {
         let judged = self.services.iter().find_map(|s| Some((s, s.judged.as_ref()?)));
         html! {
-            section id="watched" aria-labelledby="wa" {
+            section id="watched" aria-labelledby=[judged.is_some().then_some("wa")] {
                 @if let Some((service, judged)) = judged {
                     div class="head" { h2 id="wa" { @if self.ended_at.is_some() { "What it watched" } @else { "What it watches" } } }
                     table class="keep" {
@@ -131,9 +131,10 @@ impl Deployment {
             .filter_map(|moment| moment.text.strip_prefix("verified: "))
             .collect();
         let proven = !verified.is_empty();
+        let any = proven || !self.checks.is_empty() || !self.replicas.is_empty();
         html! {
-            section id="proof" aria-labelledby="ve" {
-                @if !verified.is_empty() || !self.checks.is_empty() || !self.replicas.is_empty() {
+            section id="proof" aria-labelledby=[any.then_some("ve")] {
+                @if any {
                     div class="head" { h2 id="ve" { "Verified" } span class="m" { "which digest answered, told by the keepers" } }
                     table class="keep" {
                         tbody {

@@ -87,6 +87,7 @@ impl Row {
             .map(|trigger| trigger.words.as_str())
             .collect();
         let starts = starts.join("; ");
+        let fine = self.there && self.errors + self.warnings == 0;
         html! {
             tr {
                 td class="wf" { a href=(href) { b { (self.name) } } @if self.name != self.file { " " code class="m" { (self.file) } } }
@@ -98,7 +99,7 @@ impl Row {
                     }
                 }
                 td class="full" { @if !self.bars.is_empty() { (bars(project, &self.bars)) } }
-                td class="r full" data-l="file" { (self.file_state(&href)) }
+                td class={ "r full" @if fine { " hs" } } data-l="file" { (self.file_state(&href)) }
             }
             @for reason in self.reasons() { tr class="why" { td colspan="5" class="full" { (reason) } } }
         }
