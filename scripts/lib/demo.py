@@ -141,7 +141,7 @@ class Demo:
         """Which jobs of a run are at work."""
         jobs = self.world.api("GET", f"runs/{run['id']}")["jobs"]
         busy = [f"{j['name']}: {step_of(j)}" for j in jobs if j["status"] == "in_progress"]
-        return f"run {run['id']}: " + ("; ".join(busy) or run["why"] or run["status"])
+        return f"run {run['id']}: " + ("; ".join(busy) or run["why"] or run["status"].replace("_", " "))
 
     def follow(self, number, until=lambda d: d["deployment"]["outcome"], seconds=90):
         deadline = time.time() + seconds

@@ -288,6 +288,23 @@ async fn a_push_goes_live_and_the_next_one_replaces_it_without_losing_a_request(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_served_by_one_environment() {
+    let mut stage = Stage::new("    guard: {watch: 100ms}\n").await;
+    let url = format!("http://localhost:{}", stage.address.port());
+    stage.plan.push_str(&format!("  other:\n    url: {url}\n"));
+    stage.live("first").await;
+    let asked = json!({"environment": "other"});
+    let answer = stage
+        .world
+        .send(Method::POST, "projects/o/p/deployments", asked)
+        .await;
+    let id = answer["id"].as_i64().expect("a number");
+    let reason = format!("{url} is taken by production: other needs a `url` of its own");
+    check(&stage.ended(id).await, "aborted", &reason);
+    assert_eq!(stage.get(), "first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_whose_answers_all_fail_goes_back_by_itself_and_stays_out() {
     let stage =
         Stage::new("    strategy: {canary: [{share: 20%, for: 10s}]}\n    guard: {watch: 1s}\n").await;

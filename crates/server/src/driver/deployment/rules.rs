@@ -1,9 +1,9 @@
 //! Whether a deployment may go to its environment: the server's rules, approvals, quarantine, locks.
 
-use super::DEPLOYMENT;
+use super::{DEPLOYMENT, plan_of};
 use crate::driver::Turn;
 use crate::driver::environment::rules;
-use pilotage_engine::deployment::{Deployment, DeploymentEvent, Kind, RulesAnswer};
+use pilotage_engine::deployment::{Deployment, DeploymentEvent, Kind, RulesAnswer, Service, listen_address};
 use pilotage_engine::policy::{self, Approval, Direction, Request};
 use pilotage_engine::run::EnvironmentAnswer;
 use pilotage_engine::time::Timestamp;
@@ -32,6 +32,9 @@ impl Turn<'_> {
             let reason = "its release is not there any more".to_owned();
             return Ok((RulesAnswer::Refused { reason }, None));
         };
+        if let Some(reason) = self.taken_address(row, machine).await? {
+            return Ok((RulesAnswer::Refused { reason }, None));
+        }
         let environment = self
             .c
             .touch_environment(row.project_id, &row.environment, self.now)
@@ -49,6 +52,49 @@ impl Turn<'_> {
             EnvironmentAnswer::Refused { reason } => RulesAnswer::Refused { reason },
         };
         Ok((answer, decision.again_at.map(|at| at.0)))
+    }
+
+    /// Why a release cannot be served where it wants to be: an address with its host and path is one environment's.
+    /// Of other projects no more is said than that.
+    async fn taken_address(&mut self, row: &Row, machine: &Deployment) -> Result<Option<String>> {
+        let mut holders = Vec::new();
+        for standing in self.c.standings().await? {
+            holders.push((standing.project_id, standing.environment, standing.release_id));
+        }
+        for open in self.c.all_open_deployments().await? {
+            if open.id < row.id && !matches!(open.status.as_str(), "queued" | "pending" | "waiting") {
+                holders.push((open.project_id, open.environment, open.release_id));
+            }
+        }
+        holders.retain(|(project, name, _)| (*project, name) != (row.project_id, &row.environment));
+        for (project, name, release) in holders {
+            let Some(release) = self.c.release(release).await? else {
+                continue;
+            };
+            let plan = plan_of(&release, &name)?;
+            for theirs in plan.into_iter().flat_map(|plan| plan.services) {
+                let Ok((listen, host)) = listen_address(&theirs.url) else {
+                    continue;
+                };
+                let path = theirs.path.trim_end_matches('/');
+                let same = |service: &Service| {
+                    (service.listen, &service.host, service.path.trim_end_matches('/'))
+                        == (listen, &host, path)
+                };
+                if machine.spec().plan.services.iter().any(same) {
+                    let holder = match project == row.project_id {
+                        true => name,
+                        false => "an environment of another project".to_owned(),
+                    };
+                    let url = theirs.url.trim_end_matches('/');
+                    return Ok(Some(format!(
+                        "{url}{path} is taken by {holder}: {} needs a `url` of its own",
+                        row.environment
+                    )));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// What a deployment asks of its environment, and what was said about it. What was said about its job's
