@@ -54,7 +54,7 @@ class Show:
     def table(self):
         print(f"\n{'':44}{'took':>9}{'requests':>11}{'failed':>9}   note")
         for good, name, took, requests, bad, note in self.rows:
-            took = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
+            took = "" if took is None else f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
             requests = "" if requests is None else f"{requests:,}"
             bad = "" if bad is None else f"{bad:,}"
             print(f"{'✓' if good else '✕'} {name:<42}{took:>9}{requests:>11}{bad:>9}   {note}")
@@ -194,7 +194,7 @@ class Demo:
         samples = self.load.between(start, time.time())
         bad = sum(map(failed, samples))
         good = detail["deployment"]["outcome"] == "live" and bad == 0
-        self.show.row(good, "2 main → production, 5·25·50 %", time.time() - start, len(samples), bad, last(detail, "live"))
+        self.show.row(good, "2 main → production, 5·25·50 %", time.time() - start, len(samples), bad, last(detail, "live: ") or last(detail, "live"))
         if asked:
             self.rules("production", branches=["main"])
 
@@ -319,7 +319,7 @@ class Demo:
         wanted = ("staging", "production", "rolled back", "waits")
         missing = [word for word in wanted if not any(word in text.replace("-", " ") for text in texts)]
         note = f"{len(texts)} messages" + (f"; none says {', '.join(missing)}" if missing else "")
-        self.show.row(not missing, "8 messages to Slack", 0, note=note)
+        self.show.row(not missing, "8 messages to Slack", None, note=note)
 
     def run(self):
         self.world.configure("outgoing: {allow: [127.0.0.1/32]}\n")
@@ -339,7 +339,7 @@ class Demo:
         if isinstance(self.example, OmniLife):
             self.backend_alone()
             self.slack_heard()
-        self.show.row(True, "9 the pages", 0, note=f"{self.world.url}, open all the time")
+        self.show.row(True, "9 the pages", None, note=f"{self.world.url}, open all the time")
 
 
 def step_of(job):
