@@ -100,9 +100,12 @@ impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down"),
-            StoreError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                tracing::error!("the disk of the data directory is full");
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full")
+            full if full.is_full() => {
+                log("the disk of the data folder is full", full);
+                let detail = "no space left on the disk of the server's data";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, detail).advice(
+                    "free some there and try again: nothing that was accepted is lost, and nothing has to be restarted",
+                )
             }
             _ => Self::internal(&error),
         }

@@ -9,6 +9,7 @@ use crate::git::{Commit, GitError, Repository};
 use crate::render;
 use crate::trigger;
 use crate::workflows::{self, Files};
+use axum::http::StatusCode;
 use pilotage_store::{Event, Project};
 use pilotage_workflow::filter::{self, EventFacts, RefKind};
 use pilotage_workflow::model::Workflow;
@@ -71,8 +72,10 @@ pub(crate) async fn handle(app: &App, id: i64) -> AppResult<Outcome> {
     commit(app, event.id, planned, outcome).await
 }
 
-/// Looks at every event that nobody has looked at yet, as after a crash.
-pub(crate) async fn handle_open(app: &App) -> AppResult<()> {
+/// Looks at every event that nobody has looked at yet, as after a crash. False where there was no room for what
+/// comes of one.
+pub(crate) async fn handle_open(app: &App) -> AppResult<bool> {
+    let mut all = true;
     let open = app.store.read().await?.open_events().await?;
     for event in open {
         if let Err(error) = handle(app, event.id).await {
@@ -81,9 +84,10 @@ pub(crate) async fn handle_open(app: &App) -> AppResult<()> {
                 "event {} cannot be handled: {error}",
                 event.id
             );
+            all &= error.status != StatusCode::INSUFFICIENT_STORAGE;
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Starts the runs and records the outcome, in one transaction.

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::attempts;
+use crate::audit_reads;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Driver;
@@ -99,7 +100,7 @@ pub async fn serve_with_clock(config: Config, clock: Arc<Clock>) -> Result<Serve
         failures: std::sync::Mutex::default(),
         pasts: web::Known::default(),
         log_indexes: web::Indexes::default(),
-        audit_readers: Default::default(),
+        audit_readers: audit_reads::Readers::default(),
         audit_walked: web::Walked::default(),
         data: config.data.clone(),
         outgoing: Outgoing::new(config.outgoing.allow),
@@ -156,7 +157,7 @@ async fn take_up(app: &Arc<App>) -> Result<(), ServeError> {
     app.driver.resume().await?;
     let lost = |error: crate::error::AppError| ServeError::Resume(error.to_string());
     git::record_all_changes(app).await.map_err(lost)?;
-    event::handle_open(app).await.map_err(lost)
+    event::handle_open(app).await.map(drop).map_err(lost)
 }
 
 impl Server {

@@ -46,7 +46,7 @@ async fn secrets_are_set_and_never_shown_and_variables_and_rules_are() {
         "of which 1 want a look",
         "<code>&lt;i&gt;info</code>",
         "only from main, release/*; 1 approval of bo; waits 30 s; guard required",
-        "not seen yet",
+        "no use seen yet",
         "main, release/*</td>",
     ] {
         assert!(page.contains(shown), "{shown} is not on {page}");
@@ -417,7 +417,7 @@ async fn the_page_says_which_run_was_given_a_secret_last() {
     let (run, job) = (lease.spec.run_id, lease.job);
     let said = format!("<a href=\"/o/p/runs/{run}/jobs/{job}\">run #{run}</a>, <time");
     assert!(page.contains(&said), "{said} is not on {page}");
-    assert_eq!(page.matches("not seen yet").count(), 1, "{page}");
+    assert_eq!(page.matches("no use seen yet").count(), 1, "{page}");
     let log = ana.get(&format!("/o/p/runs/{run}/jobs/{job}")).await;
     assert_eq!(log.status, 200);
 }

@@ -162,12 +162,23 @@ async fn write_batch(connection: &mut Connection, batch: impl Iterator<Item = Wa
         batch.for_each(|waiting| (waiting.done)(Err(error.clone())));
         return;
     }
-    let mut ends = Vec::new();
+    let (mut ends, mut broken) = (Vec::new(), Ok(()));
     for waiting in batch {
-        let end = in_savepoint(connection, waiting.work).await;
+        let end = match &broken {
+            Ok(()) => in_savepoint(connection, waiting.work).await,
+            Err(Broken(error)) => Ok(Err(error.clone())),
+        };
+        let end = end.unwrap_or_else(|fault| {
+            let error = fault.0.clone();
+            broken = Err(fault);
+            Err(error)
+        });
         ends.push((waiting.done, end));
     }
-    let commit = execute(connection, "COMMIT").await;
+    let commit = match broken {
+        Ok(()) => execute(connection, "COMMIT").await,
+        Err(Broken(error)) => Err(error),
+    };
     if commit.is_err() {
         let _ = execute(connection, "ROLLBACK").await;
     }
@@ -176,17 +187,23 @@ async fn write_batch(connection: &mut Connection, batch: impl Iterator<Item = Wa
     }
 }
 
-async fn in_savepoint(connection: &mut Connection, work: Work) -> Result<()> {
-    execute(connection, "SAVEPOINT one").await?;
+/// The batch's transaction is not there any more: SQLite itself takes it back where it cannot go on, as on a full
+/// disk. What was in it is undone, and nothing more may be done as if it were still there.
+struct Broken(StoreError);
+
+async fn in_savepoint(connection: &mut Connection, work: Work) -> Result<Result<()>, Broken> {
+    execute(connection, "SAVEPOINT one").await.map_err(Broken)?;
     let end = AssertUnwindSafe(work(connection))
         .catch_unwind()
         .await
         .unwrap_or(Err(StoreError::Panicked));
-    if end.is_err() {
-        execute(connection, "ROLLBACK TO one").await?;
+    if let Err(error) = &end
+        && execute(connection, "ROLLBACK TO one").await.is_err()
+    {
+        return Err(Broken(error.clone()));
     }
-    execute(connection, "RELEASE one").await?;
-    end
+    execute(connection, "RELEASE one").await.map_err(Broken)?;
+    Ok(end)
 }
 
 async fn execute(connection: &mut Connection, statement: &'static str) -> Result<()> {
@@ -210,3 +227,68 @@ macro_rules! record {
     };
 }
 pub(crate) use record;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(c: &mut Connection, statement: String) -> Result<()> {
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut c.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// A batch of transactions, each of which adds a row of so many bytes; the rows that stand after it, and those that
+    /// were said to.
+    async fn batch(c: &mut Connection, sizes: &[i64]) -> (Vec<i64>, Vec<i64>) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let waiting = sizes.iter().map(|&size| {
+            let said = Arc::clone(&said);
+            let add = format!("INSERT INTO t (size, filling) VALUES ({size}, zeroblob({size}))");
+            Waiting {
+                work: Box::new(move |c| Box::pin(run(c, add))),
+                done: Box::new(move |end| match end {
+                    Ok(()) => said.lock().expect("unpoisoned").push(size),
+                    Err(error) => assert!(error.is_full(), "{error:?}"),
+                }),
+            }
+        });
+        write_batch(c, waiting).await;
+        let rows = sqlx::query_scalar("SELECT size FROM t ORDER BY rowid");
+        let rows = rows.fetch_all(&mut c.inner).await.expect("rows");
+        let said = said.lock().expect("unpoisoned").clone();
+        (rows, said)
+    }
+
+    #[tokio::test]
+    async fn a_full_database_undoes_exactly_what_it_says_and_goes_on_when_there_is_room() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let options = SqliteConnectOptions::new()
+            .filename(directory.path().join("db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let inner = options.connect().await.expect("a database");
+        let mut c = Connection { inner };
+        run(&mut c, "CREATE TABLE t (size BIGINT, filling BLOB)".to_owned())
+            .await
+            .expect("a table");
+        run(&mut c, "PRAGMA max_page_count = 40".to_owned())
+            .await
+            .expect("a limit");
+        let (rows, said) = batch(&mut c, &[1, 2]).await;
+        assert_eq!((&rows, &said), (&vec![1, 2], &vec![1, 2]));
+        // Which of them are undone is SQLite's affair; that it is told truly is ours.
+        let (rows, said) = batch(&mut c, &[3, 1_000_000, 4, 500_000, 5]).await;
+        assert_eq!(rows, [&[1, 2], said.as_slice()].concat());
+        run(&mut c, "PRAGMA max_page_count = 4000".to_owned())
+            .await
+            .expect("more room");
+        let before = rows;
+        let (rows, said) = batch(&mut c, &[6, 1_000_000]).await;
+        assert_eq!(
+            (rows, said),
+            ([&before[..], &[6, 1_000_000]].concat(), vec![6, 1_000_000])
+        );
+    }
+}

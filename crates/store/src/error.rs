@@ -55,7 +55,26 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// What SQLite says where the disk, or the database itself, has no room.
+const SQLITE_FULL: &str = "13";
+
 impl StoreError {
+    /// Whether there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Database { source } => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == SQLITE_FULL),
+            StoreError::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
         move |source| StoreError::File {

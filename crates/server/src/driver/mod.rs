@@ -39,6 +39,8 @@ pub struct Driver {
     pub clock: Arc<Clock>,
     runs: Arc<RunCache>,
     wakes: Wakes,
+    /// A transaction found no room on the disk: what runners said of their leases since then may not be stored.
+    deaf: AtomicBool,
 }
 
 /// Who is woken after a transaction. All of them look for themselves whether there is something to do.
@@ -73,6 +75,7 @@ impl Driver {
             clock,
             runs: Arc::default(),
             wakes,
+            deaf: AtomicBool::new(false),
         }
     }
 
@@ -96,6 +99,13 @@ impl Driver {
                 })
             })
             .await;
+        if let Err(error) = &end {
+            if error.is_full() {
+                self.deaf.store(true, Ordering::Relaxed);
+            }
+            // Nothing has changed: whoever was woken would only try the same again, without a pause.
+            return end;
+        }
         self.wakes.outbox.notify_one();
         self.wakes.timer.notify_one();
         self.wakes.changed.send_modify(|n| *n = n.wrapping_add(1));

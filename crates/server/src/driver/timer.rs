@@ -4,6 +4,7 @@ use super::deployment::DEPLOYMENT;
 use super::{Driver, LEASES, RUN, Turn};
 use pilotage_engine::run::RunEvent;
 use pilotage_store::Result;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Looked at least this often, for a system clock that was moved.
@@ -32,6 +33,11 @@ impl Driver {
 
     /// Fires what is due; gives when the next one is.
     pub async fn fire_due(&self) -> Result<Option<i64>> {
+        // No job is lost because there was no room to write down that its runner is alive.
+        if self.deaf.swap(false, Ordering::Relaxed) {
+            self.turn(|mut turn| Box::pin(async move { turn.resume_leases().await }))
+                .await?;
+        }
         let now = self.clock.now();
         let first = self.first_deadline().await?;
         if first.is_none_or(|at| at > now) {

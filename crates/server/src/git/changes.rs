@@ -8,6 +8,13 @@ use crate::app::App;
 use crate::error::{AppError, AppResult};
 use crate::event;
 use pilotage_store::Project;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Between two tries: longer each time.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MAX: Duration = Duration::from_secs(20);
 
 /// A ref that moved, and the event that was made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +59,33 @@ pub(crate) async fn record_changes(app: &App, project: &Project, actor: &str) ->
         }
     }
     Ok(changes)
+}
+
+/// Tries again until it can be done, as where the disk was full; and starts what follows.
+pub(super) fn record_later(app: &Arc<App>, project: &Project, actor: &str) {
+    let (app, project, actor) = (Arc::clone(app), project.clone(), actor.to_owned());
+    if !unrecorded(&app).insert(project.id) {
+        return;
+    }
+    tokio::spawn(async move {
+        let (mut stopping, mut pause) = (app.stopping.clone(), AGAIN);
+        // Where the server stops, its next start looks at all of them.
+        while tokio::time::timeout(pause, stopping.changed()).await.is_err() {
+            let recorded = record_changes(&app, &project, &actor).await;
+            if recorded.is_ok() && event::handle_open(&app).await.is_ok_and(|all| all) {
+                break;
+            }
+            pause = (pause * 2).min(AGAIN_MAX);
+        }
+        unrecorded(&app).remove(&project.id);
+    });
+}
+
+fn unrecorded(app: &App) -> MutexGuard<'_, HashSet<i64>> {
+    app.repositories
+        .unrecorded
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same for every project, at start.

@@ -1,13 +1,15 @@
 //! A push: git takes it, we see what moved, start what follows, and say so on the client's screen.
 
-use super::changes::record_changes;
+use super::changes::{record_changes, record_later};
 use super::http::{RequestBody, SILENCE_MAX, TIME_MAX, feed, start};
 use super::packet::{PushHead, write_line, write_message};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::{answer, event};
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use pilotage_store::Project;
+use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -18,10 +20,11 @@ type Sender = mpsc::Sender<std::io::Result<Bytes>>;
 /// The beginning of a push, before its pack, is not longer than this.
 const HEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 const FLUSH: &[u8] = b"0000";
+const GOES_ON: &str = "  the server goes on trying: nothing has to be pushed again\n";
 
 /// Serves one push from beginning to end. Only a lost client is an error that nobody hears of.
 pub(super) async fn receive(
-    app: &App,
+    app: &Arc<App>,
     project: &Project,
     who: &Principal,
     command: Command,
@@ -149,19 +152,27 @@ async fn pass_to_git(
 }
 
 /// Makes events of what moved, starts what follows from them, and puts it into words.
-async fn conclude(app: &App, project: &Project, who: &Principal) -> String {
+async fn conclude(app: &Arc<App>, project: &Project, who: &Principal) -> String {
     let changes = match record_changes(app, project, &who.name).await {
         Ok(changes) => changes,
         Err(error) => {
-            // The refs have moved; the events are made when the server looks again, at its next start at the latest.
-            return format!("✕ your commits are stored, but the server could not look at them: {error}");
+            record_later(app, project, &who.name);
+            return format!(
+                "✕ your commits are stored, but the server could not look at them yet: {error}\n{GOES_ON}"
+            );
         }
     };
     let mut message = String::new();
     for change in changes {
         match event::handle(app, change.event).await {
             Ok(outcome) => message.push_str(&answer::push(app, project, &outcome).await),
-            Err(error) => message.push_str(&format!("✕ nothing was started for {}: {error}\n", change.name)),
+            Err(error) => {
+                message.push_str(&format!("✕ nothing was started for {}: {error}\n", change.name));
+                if error.status == StatusCode::INSUFFICIENT_STORAGE {
+                    message.push_str(GOES_ON);
+                    record_later(app, project, &who.name);
+                }
+            }
         }
     }
     message

@@ -2,9 +2,10 @@
 
 use crate::name::RefName;
 use pilotage_store::Project;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -31,9 +32,11 @@ pub(crate) enum GitError {
 }
 
 /// The folder of all repositories.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Repositories {
     directory: PathBuf,
+    /// Projects whose refs moved and could not be recorded yet.
+    pub(super) unrecorded: Mutex<HashSet<i64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +86,11 @@ impl Commit {
 impl Repositories {
     #[must_use]
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        let unrecorded = Mutex::default();
+        Self {
+            directory,
+            unrecorded,
+        }
     }
 
     /// The repository of a project. Named by number, so that no name from outside is ever a path.

@@ -55,8 +55,11 @@ pub(super) fn write(log: &ActiveLog, path: &Path) -> Result<()> {
         io = writer.frame(head, &text);
         Ok(io.is_ok())
     })?;
-    io.and_then(|()| writer.finish(log.state().bytes))
-        .map_err(fault)?;
+    if let Err(error) = io.and_then(|()| writer.finish(log.state().bytes)) {
+        // On a full disk, half an archive would only take more of it.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(fault(error));
+    }
     std::fs::rename(&temporary, path).map_err(StoreError::file("rename to", path))?;
     let folder = path.parent().unwrap_or(path);
     File::open(folder)

@@ -38,10 +38,10 @@ pub fn instead(viewer: &Viewer, to: &str) -> Markup {
     }
 }
 
-/// The way there, in the place of a button.
+/// The way there, in the place of a button and looking like it.
 #[must_use]
-pub fn link(to: &str, word: &str, name: &str) -> Markup {
-    html! { a class="btn sm no" href=(path(to)) aria-label=(name) { (word) } }
+pub fn link(class: &str, to: &str, word: &str, name: &str) -> Markup {
+    html! { a class=(class) href=(path(to)) aria-label=(name) { (word) } }
 }
 
 /// The page, which leads on to `to`.

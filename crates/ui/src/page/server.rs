@@ -128,7 +128,7 @@ impl Server {
                     @if token.revoked { span class="m" { "revoked" } }
                     @else if !token.good(self.now) { span class="m" { "over" } }
                     @else if !self.confirmed {
-                        (confirm::link("/settings#to", "Revoke", &format!("Revoke token {} of {}: confirm first", token.id, token.name)))
+                        (confirm::link("btn sm", "/settings#to", "Revoke", &format!("Revoke token {} of {}: confirm first", token.id, token.name)))
                     }
                     @else {
                         form method="post" action={ "/settings/tokens/" (token.id) "/revoke" } {

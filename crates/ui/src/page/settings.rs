@@ -162,7 +162,7 @@ impl Settings {
                 td { code { (secret.name) } }
                 td class="pr m" { (self.scope(&secret.environment)) }
                 td class="m ht" { (self.usable_by(&secret.environment)) }
-                td data-l="used" { (self.last_used(secret)) }
+                td data-l=[secret.used.as_ref().map(|_| "used")] { (self.last_used(secret)) }
                 td class="r" data-l="rotated" { (words::ago(secret.updated_at, self.now)) }
                 td {
                     @if secret.short { span class="st run" { (coloured(Icon::Key, "run")) "too short to be masked" } }
@@ -192,7 +192,7 @@ impl Settings {
 
     fn last_used(&self, secret: &Secret) -> Markup {
         let Some((at, to)) = &secret.used else {
-            return html! { span class="m" { "not seen yet" } };
+            return html! { span class="m" { "no use seen yet" } };
         };
         let project = &self.project;
         html! {
@@ -213,7 +213,7 @@ impl Settings {
                 a class="btn sm" href={ "?" (field) "=" (name) "&scope=" (environment) "#" (field) "-form" }
                     aria-label={ (change) " " (name) " of " (whose) } { (change) }
                 @if field == "secret" && !self.confirmed {
-                    (confirm::link(&format!("/{}/settings#se", self.project), "Delete", &format!("Delete {name} of {whose}: confirm first")))
+                    (confirm::link("btn sm no", &format!("/{}/settings#se", self.project), "Delete", &format!("Delete {name} of {whose}: confirm first")))
                 } @else { details class="ask" {
                     summary class="btn sm no" aria-label={ "Delete " (name) " of " (whose) } { "Delete" }
                     form method="post" action=(self.action(&format!("{path}/delete"))) {
@@ -315,7 +315,7 @@ impl Settings {
                     }
                 }
                 @if self.refusal.is_none() && !self.confirmed {
-                    p class="acts ad" { (confirm::link(&format!("/{}/settings#en", self.project), "Change rules", "Change rules of environments: confirm first")) }
+                    p class="acts ad" { (confirm::link("btn", &format!("/{}/settings#en", self.project), "Change rules", "Change rules of environments: confirm first")) }
                 } @else if self.refusal.is_none() {
                     details class="fold" { summary { "Add an environment" } (self.rules(&Environment::default())) }
                 }
