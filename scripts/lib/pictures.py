@@ -71,13 +71,15 @@ def play(world, production):
     end(world, push(world, "main", "production"), "live")
     load = Load(world, f"127.0.0.1:{production}", "/", RATE)
     try:
-        time.sleep(3)
+        # Enough of both for plots that show something.
+        time.sleep(20)
         world.change("good", "Answer with the visitor's number")
         end(world, push(world, "main", "production"), "live")
+        time.sleep(20)
         world.change("some-fail", "Tell the mood of the day")
         bad = push(world, "main", "production")
         end(world, bad, "rolled-back")
-        time.sleep(2)
+        time.sleep(12)
         return bad
     finally:
         load.stop()

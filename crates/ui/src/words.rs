@@ -76,6 +76,12 @@ pub fn moment(at: i64) -> Markup {
     html! { time datetime=(iso(at)) data-moment=(at) title=(full(at)) { (format_at(at, "%-d %b %H:%M:%S")) } }
 }
 
+/// `25 Nov 14:31 UTC`, inside a text that is none of markup.
+#[must_use]
+pub fn day(at: i64) -> String {
+    format_at(at, "%-d %b %H:%M UTC")
+}
+
 /// `2026-11-25 14:31:40 UTC`, where all of it is wanted.
 #[must_use]
 pub fn full(at: i64) -> String {

@@ -183,7 +183,7 @@ impl Way {
                 self.changes.secrets.join(", ")
             ));
         }
-        stays.push(format!("Data written since {}", words::full(self.serves_since)));
+        stays.push(format!("Data written since {}", words::day(self.serves_since)));
         stays
     }
 

@@ -123,7 +123,7 @@ pub(super) async fn metrics_of(
 
 /// Where the axis begins of what has been there since `first`: a part of the window is always shown.
 fn begins(from: i64, to: i64, first: i64) -> i64 {
-    first.clamp(from, to - (to - from) / 6)
+    first.clamp(from, to - (to - from) / 15)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts stay below 2^52")]
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_axis_begins_with_what_there_is_to_show() {
-        for (first, expected) in [(-50, 0), (0, 0), (400, 400), (590, 500)] {
+        for (first, expected) in [(-50, 0), (0, 0), (400, 400), (590, 560)] {
             assert_eq!(begins(0, 600, first), expected, "{first}");
         }
     }

@@ -173,16 +173,20 @@ impl Environment {
 
     /// Deployments, each with its number where there is room for it.
     fn marks(&self, metrics: &Metrics, x: &Axis, index: usize) -> Markup {
-        let mut free = f64::NEG_INFINITY;
-        let marks = metrics.marks.iter().map(|mark| {
-            let place = x.place(float(mark.at));
-            let named = place - free >= APART;
+        let place = |mark: &Mark| x.place(float(mark.at));
+        // Where there is no room for all numbers, what was taken back has its own, and then the newest.
+        let mut order: Vec<&Mark> = metrics.marks.iter().collect();
+        order.sort_by_key(|mark| std::cmp::Reverse((mark.went_back, mark.id)));
+        let mut taken: Vec<f64> = Vec::new();
+        let mut marks: Vec<(&Mark, f64, bool)> = Vec::new();
+        for mark in order {
+            let named = taken.iter().all(|other| (other - place(mark)).abs() >= APART);
             if named {
-                free = place;
+                taken.push(place(mark));
             }
-            (mark, place, named)
-        });
-        let marks: Vec<(&Mark, f64, bool)> = marks.collect();
+            marks.push((mark, place(mark), named));
+        }
+        marks.sort_by_key(|(mark, ..)| mark.id);
         html! {
             @for (mark, place, named) in marks {
                 @let (side, dx) = if place > 0.7 { ("tx e", 4) } else { ("tx", -4) };
