@@ -132,10 +132,15 @@ class Demo:
                 return min(new)
             runs = self.world.api("GET", "runs?limit=1")
             if runs and runs[0]["status"] == "completed" and runs[0]["conclusion"] != "success":
-                raise Fault(f"run {runs[0]['id']} ended before it deployed anything: {runs[0]['conclusion']}")
+                raise Fault("a run ended before it deployed anything:\n" + self.why_failed(runs[0]["id"]))
             self.show.now(self.at_work(runs[0]) if runs else "the push arrives")
             time.sleep(0.1)
         raise Fault("no deployment began")
+
+    def why_failed(self, run):
+        """The run as `pilotage run view` shows it, and the end of the log of what failed."""
+        log = self.world.command("run", "view", str(run), "--log-failed")
+        return self.world.command("run", "view", str(run)) + "\n" + "\n".join(log.splitlines()[-20:])
 
     def at_work(self, run):
         """Which jobs of a run are at work."""

@@ -86,7 +86,9 @@ fn text(detail: DeploymentDetail, page: &Page) -> String {
         .is_some_and(|line| line.contains("pilotage deployment view "))
     {
         lines.pop();
-        lines.pop();
+        while lines.last().is_some_and(String::is_empty) {
+            lines.pop();
+        }
     }
     format!("{}\n\n{about}{history}{told}{next}", lines.join("\n"))
 }
