@@ -74,6 +74,8 @@ struct Keeper {
     measure_at: Instant,
     measure_every: Duration,
     measured: u64,
+    /// Up to where room is kept for the output.
+    reserved: u64,
 }
 
 impl Keeper {
@@ -122,6 +124,7 @@ impl Keeper {
             measure_at: now,
             measure_every: MEASURE.0,
             measured: 0,
+            reserved: 0,
         };
         if stopped {
             keeper.stop();
@@ -401,7 +404,8 @@ impl Keeper {
     fn measure(&mut self, now: Instant) {
         match output::bound(self.spec.log_bytes) {
             Ok(length) => {
-                let grew = length.saturating_sub(self.measured) > self.spec.log_bytes / 16;
+                // Until the next look, twice as far away, no more may be written than is kept ready.
+                let grew = length.saturating_sub(self.measured) > output::ahead(self.spec.log_bytes) / 2;
                 self.measured = length;
                 self.measure_every = if grew {
                     MEASURE.0
@@ -413,6 +417,10 @@ impl Keeper {
                 complain(&format!("cannot bound the output: {e}"));
                 self.measure_every = Duration::from_secs(600);
             }
+        }
+        match output::reserve(self.spec.log_bytes, self.reserved) {
+            Ok(reserved) => self.reserved = reserved,
+            Err(e) => complain(&format!("cannot keep room for the output: {e}")),
         }
         self.measure_at = now + self.measure_every;
     }

@@ -87,6 +87,43 @@ pub(crate) fn bound(bytes_max: u64) -> io::Result<u64> {
     Ok(length)
 }
 
+/// How much room is kept ready behind the end of the output.
+pub(crate) fn ahead(bytes_max: u64) -> u64 {
+    bytes_max / 16
+}
+
+/// Keeps room ready behind the end of the output, so that a process whose disk fills up goes on writing there. Where
+/// there is none any more, the oldest part of the output makes as much as is missing. `kept` is up to where room was
+/// kept before; gives up to where it is now.
+pub(crate) fn reserve(bytes_max: u64, kept: u64) -> io::Result<u64> {
+    let file = match File::options().read(true).write(true).open(FILE) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other?,
+    };
+    let (length, ahead) = (file.metadata()?.len(), ahead(bytes_max));
+    let offset = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
+    let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let ask =
+        || -> io::Result<Result<(), Errno>> { Ok(fallocate(&file, keep, offset(length)?, offset(ahead)?)) };
+    match ask()? {
+        // A file system that cannot.
+        Ok(()) | Err(Errno::EOPNOTSUPP) => return Ok(length + ahead),
+        Err(Errno::ENOSPC | Errno::EDQUOT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let missing = (length + ahead).saturating_sub(kept).min(ahead);
+    let missing = missing.div_ceil(BLOCK) * BLOCK;
+    let front = first_data(&file, 0)? / BLOCK * BLOCK;
+    // What was written last stays: it is what people look for.
+    if front + missing + ahead > length {
+        return Ok(kept);
+    }
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | keep;
+    fallocate(&file, hole, offset(front)?, offset(missing)?)?;
+    // Where somebody else was quicker, it is tried again at the next look.
+    Ok(ask()?.map_or(kept, |()| length + ahead))
+}
+
 fn open(dir: &Path) -> io::Result<Option<File>> {
     match File::open(dir.join(FILE)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -537,3 +537,65 @@ fn a_keeper_is_small() {
     let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kilobytes < 1024, "{kilobytes} kB");
 }
+
+/// Runs a test again in a process whose temporary folder is a small disk of its own; true inside of it. It needs root,
+/// or a system where users may make namespaces.
+fn on_a_small_disk(test: &str) -> bool {
+    const INSIDE: &str = "PILOTAGE_TEST_SMALL_DISK";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command.arg("--mount");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let script =
+        format!("mount -t tmpfs -o size=8m small \"$TMPDIR\" && exec \"$0\" --exact {test} --nocapture");
+    command
+        .args(["sh", "-c", &script])
+        .arg(std::env::current_exe().unwrap());
+    let ended = command
+        .env(INSIDE, "yes")
+        .env("TMPDIR", disk.path())
+        .status()
+        .unwrap();
+    assert!(
+        ended.success(),
+        "{test} failed on a small disk, or there is none: it needs root, or user namespaces"
+    );
+    false
+}
+
+#[test]
+fn a_full_disk_does_not_stop_a_process_that_writes() {
+    if !on_a_small_disk("a_full_disk_does_not_stop_a_process_that_writes") {
+        return;
+    }
+    // A line that cannot be written ends it.
+    let script = "line=$(head -c 4000 /dev/zero | tr '\\0' x); while echo \"$line\"; do sleep 0.01; done";
+    let kept = Kept::new(script, |spec| spec.log_bytes = 4 << 20);
+    kept.spawn();
+    let child = kept.child_pid();
+    let written = || output::end(&kept.dir).unwrap();
+    kept.until("some output", || (written() > 600_000).then_some(()));
+    let full = || {
+        let mut ballast = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(std::env::temp_dir().join("ballast"))?;
+        while ballast.write_all(&[1; 4096]).is_ok() {}
+        Ok::<_, std::io::Error>(())
+    };
+    full().unwrap();
+    let before = written();
+    kept.until("more output", || {
+        // Nothing that becomes free is left to it.
+        full().ok()?;
+        (written() > before + 1_000_000).then_some(())
+    });
+    assert_eq!(kept.child_pid(), child, "it was started again");
+    let part = output::read(&kept.dir, 0, 10).unwrap();
+    assert!(part.offset > 0, "the oldest part made room");
+}
