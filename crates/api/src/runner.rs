@@ -33,6 +33,9 @@ pub enum Report {
     /// The steps that are known now (posts are added when they are known), with their numbers from 1.
     Steps {
         steps: Vec<StepName>,
+        /// What expressions came to, as soon as it is known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evaluated: Vec<Evaluated>,
     },
     StepStarted {
         step: u32,
@@ -68,6 +71,21 @@ pub struct StepName {
     /// The step's id; empty where it has none of its own (pre and post steps).
     pub id: String,
     pub name: String,
+}
+
+/// What the expressions of a step that runs came to, or those of its job as step 0. Masked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluated {
+    pub step: u32,
+    /// The `if` that was met, as it is written; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub condition: String,
+    /// What it adds to the environment around it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, String>,
+    /// The inputs that it gives its action.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub with: IndexMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,7 +21,8 @@ use crate::services::Services;
 use crate::shell::DEFAULT_PATH;
 use crate::step::Frame;
 use indexmap::IndexMap;
-use pilotage_api::runner::{JobResult, JobSpec, Report};
+use pilotage_api::runner::{Evaluated, JobResult, JobSpec, Report};
+use pilotage_workflow::model::Condition;
 use pilotage_workflow::sequence::{Outcome, Status};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,6 +30,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+/// Of what expressions came to, for people: values of a step, and characters of each.
+const VALUES_MAX: usize = 100;
+const VALUE_CHARS_MAX: usize = 1000;
 
 /// Where `actions/checkout` takes the project from.
 #[derive(Clone, Debug)]
@@ -128,6 +133,38 @@ impl Job {
             .send(JobEvent::Report(report))
             .await
             .map_err(|_| LogClosed)
+    }
+
+    /// Tells what the expressions of a step came to, or those of the job as step 0: without secrets.
+    pub(crate) async fn evaluated(
+        &self,
+        step: u32,
+        condition: Option<&Condition>,
+        env: &Env,
+        with: &Env,
+    ) -> Result<(), LogClosed> {
+        // What is cut first might no longer be known for a secret.
+        let shown = |text: &str| -> String {
+            let masked = self.log.masker().mask_str(text);
+            masked.chars().take(VALUE_CHARS_MAX).collect()
+        };
+        let values = |values: &Env| {
+            let values = values.iter().filter(|(_, value)| !value.is_empty());
+            let shown = values.map(|(name, value)| (shown(name), shown(value)));
+            shown.take(VALUES_MAX).collect()
+        };
+        let evaluated = Evaluated {
+            step,
+            condition: condition.map(|c| shown(&c.expr.text)).unwrap_or_default(),
+            env: values(env),
+            with: values(with),
+        };
+        if evaluated.condition.is_empty() && evaluated.env.is_empty() && evaluated.with.is_empty() {
+            return Ok(());
+        }
+        let evaluated = vec![evaluated];
+        let steps = Vec::new();
+        self.report(Report::Steps { steps, evaluated }).await
     }
 
     /// A name that is used once in this job.

@@ -11,7 +11,7 @@ pub(crate) use values::{evaluate_flag, evaluate_minutes, inputs, known_inputs, m
 pub(crate) use watch::{Watch, minutes};
 
 use script::{Script, prepare_script};
-use values::step_env;
+use values::{given, step_env};
 
 use crate::action::{ActionError, Code, composite, javascript, resolve};
 use crate::builtin;
@@ -252,6 +252,26 @@ fn as_written(template: &Template) -> String {
     template.parts.iter().map(part).collect()
 }
 
+/// What the expressions of a step came to that is about to run. Of steps inside composite actions nothing is told.
+async fn tell_values(
+    job: &Job,
+    frame: &Frame,
+    step: &Step,
+    env: &Env,
+    with: &Env,
+    log: &StepLog,
+) -> Result<(), ActionError> {
+    if frame.depth > 0 {
+        return Ok(());
+    }
+    let own = env
+        .iter()
+        .filter(|(name, value)| job.env.get(*name) != Some(*value));
+    let own: Env = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let told = job.evaluated(log.step(), step.condition.as_ref(), &own, with);
+    Ok(told.await?)
+}
+
 fn run_kind<'a>(
     job: &'a mut Job,
     frame: &'a mut Frame,
@@ -281,7 +301,8 @@ fn run_kind<'a>(
                     shell: shell.as_ref(),
                     directory: working_directory.as_ref(),
                 };
-                match prepare_script(job, frame, script, env, log) {
+                let told = tell_values(job, frame, step, env, &Env::new(), log).await;
+                match told.and_then(|()| prepare_script(job, frame, script, env, log)) {
                     Ok((launch, _file)) => program::run(job, frame, launch.borrow(env), log, stop).await,
                     Err(error) => (Left::default(), Err(error)),
                 }
@@ -291,6 +312,11 @@ fn run_kind<'a>(
                 let code = code.map_err(|e| ActionError::failed(e.0));
                 match code.and_then(|code| Ok((inputs(&code, with.as_ref(), frame, log)?, code))) {
                     Ok((inputs, code)) => {
+                        if let Err(closed) =
+                            tell_values(job, frame, step, env, &given(with.as_ref(), &inputs), log).await
+                        {
+                            return (Left::default(), Err(closed));
+                        }
                         run_action(job, frame, &code, inputs, &action.value, env, log, stop).await
                     }
                     Err(error) => (Left::default(), Err(error)),

@@ -58,7 +58,10 @@ async fn a_job_is_reported_logged_and_ended_once() {
         log_line: None,
     });
     let first = vec![
-        Report::Steps { steps: vec![name] },
+        Report::Steps {
+            steps: vec![name],
+            evaluated: Vec::new(),
+        },
         Report::StepStarted { step: 1, at_ms: 1 },
     ];
     assert_eq!(runner.report(&lease, 0, first.clone()).await.unwrap().next, 2);
@@ -339,7 +342,14 @@ async fn logs_and_events_are_followed_to_their_end() {
         name: "Run make".to_owned(),
     };
     runner
-        .report(&lease, 0, vec![Report::Steps { steps: vec![name] }])
+        .report(
+            &lease,
+            0,
+            vec![Report::Steps {
+                steps: vec![name],
+                evaluated: Vec::new(),
+            }],
+        )
         .await
         .unwrap();
     for line in 0..50 {

@@ -4,7 +4,8 @@
 
 mod support;
 
-use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, Report};
+use indexmap::IndexMap;
+use pilotage_api::runner::{Annotation, AnnotationLevel, Conclusion, Evaluated, Report, StepName};
 use sha2::{Digest, Sha256};
 use support::reader::Reader;
 use support::{Checkout, TestRunner, World};
@@ -64,7 +65,34 @@ async fn failed(world: &World, runner: &TestRunner) -> i64 {
         ..told.clone()
     };
     let summary = "# Done\n[x](javascript:alert(1)) <script>alert(1)</script>".to_owned();
+    let value = |name: &str, value: &str| IndexMap::from([(name.to_owned(), value.to_owned())]);
+    let evaluated = vec![
+        Evaluated {
+            condition: "github.ref_name == 'main'".to_owned(),
+            env: value("WHERE", "<i>here</i> ***"),
+            ..Evaluated::default()
+        },
+        Evaluated {
+            step: 1,
+            with: value("path", &"x".repeat(100_000)),
+            ..Evaluated::default()
+        },
+        Evaluated {
+            step: u32::MAX,
+            env: value("FAR", "away"),
+            ..Evaluated::default()
+        },
+    ];
+    let step = StepName {
+        step: 1,
+        id: String::new(),
+        name: "Test <b>".to_owned(),
+    };
     let reports = vec![
+        Report::Steps {
+            steps: vec![step],
+            evaluated,
+        },
         Report::Annotation(told),
         Report::Annotation(old),
         Report::Annotation(lie),
@@ -130,6 +158,16 @@ async fn what_a_run_left_is_shown_downloaded_and_deleted_by_who_may() {
         config.contains("run: ./test") && config.contains("Secrets are given"),
         "{config}"
     );
+    for part in [
+        "<dt>runs-on</dt><dd><code>linux</code></dd>",
+        "<code>github.ref_name == 'main'</code> <span class=\"m\">was met</span>",
+        "<dt>env WHERE</dt><dd><code>&lt;i&gt;here&lt;/i&gt; ***</code></dd>",
+        "?step=1\"><b>Test &lt;b&gt;</b>",
+        "<dt>with path</dt><dd><code>xxx",
+    ] {
+        assert!(config.contains(part), "{part}: {config}");
+    }
+    assert!(!config.contains("FAR") && config.len() < 30_000, "{config}");
 
     let path = format!("/o/p/runs/1/artifacts/{artifact}");
     let answer = admin

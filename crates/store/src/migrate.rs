@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_metrics.sql"),
     include_str!("migrations/0007_lock_until.sql"),
     include_str!("migrations/0008_secrets_used.sql"),
+    include_str!("migrations/0009_evaluations.sql"),
 ];
 
 /// The newest schema that this program knows.

@@ -349,6 +349,29 @@ impl Connection {
         Ok(rows.fetch_all(&mut self.inner).await?)
     }
 
+    /// `evaluated` is JSON: what the expressions of a job (step 0) or of one of its steps came to.
+    pub async fn put_evaluation(&mut self, job: i64, step: i64, evaluated: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO evaluations (job_id, step, evaluated) VALUES ($1, $2, $3)
+             ON CONFLICT (job_id, step) DO UPDATE SET evaluated = $3",
+        )
+        .bind(job)
+        .bind(step)
+        .bind(evaluated)
+        .execute(&mut self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Of all of a run's jobs, each with its job.
+    pub async fn evaluations_of_run(&mut self, run: i64) -> Result<Vec<(i64, String)>> {
+        let rows = sqlx::query_as(
+            "SELECT e.job_id, e.evaluated FROM evaluations e JOIN jobs j ON j.id = e.job_id
+             WHERE j.run_id = $1 ORDER BY e.job_id, e.step",
+        );
+        Ok(rows.bind(run).fetch_all(&mut self.inner).await?)
+    }
+
     pub async fn put_summary(&mut self, job: i64, step: i64, markdown: &str) -> Result<()> {
         sqlx::query(
             "INSERT INTO summaries (job_id, step, markdown) VALUES ($1, $2, $3)
@@ -396,6 +419,7 @@ impl Connection {
         for statement in [
             "DELETE FROM steps WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM annotations WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
+            "DELETE FROM evaluations WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM summaries WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM tokens WHERE job_id IN (SELECT id FROM jobs WHERE run_id = $1)",
             "DELETE FROM queue WHERE run_id = $1",

@@ -376,7 +376,7 @@ impl Driver {
                     });
                 }
             }
-            JobEvent::Report(Report::Steps { steps }) => {
+            JobEvent::Report(Report::Steps { steps, .. }) => {
                 active.steps.extend(steps.into_iter().map(|s| (s.step, s)));
             }
             JobEvent::Report(report) => {

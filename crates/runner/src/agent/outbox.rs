@@ -223,7 +223,11 @@ fn size(report: &Report) -> usize {
     match report {
         Report::Summary { markdown, .. } => OTHERS + markdown.len(),
         Report::Annotation(annotation) => OTHERS + annotation.message.len(),
-        Report::Steps { steps } => OTHERS * (steps.len() + 1),
+        Report::Steps { steps, evaluated } => {
+            let values = evaluated.iter().flat_map(|of| of.env.iter().chain(&of.with));
+            let bytes: usize = values.map(|(name, value)| name.len() + value.len()).sum();
+            OTHERS * (steps.len() + evaluated.len() + 1) + bytes
+        }
         _ => OTHERS,
     }
 }

@@ -4,6 +4,7 @@ use super::limits::Limits;
 use super::{Dirs, Job, JobHost, prepare};
 use crate::action::{ActionError, Code, Post, javascript, resolve};
 use crate::builtin;
+use crate::contexts::Env;
 use crate::files::CommandFiles;
 use crate::log::{JobLog, LogClosed, StepLog};
 use crate::matcher::Matchers;
@@ -129,6 +130,11 @@ async fn run(
         Ok(begun) => begun,
         Err(error) => return refuse(setup, failed(error.sentence())).await,
     };
+    let condition = workflow
+        .jobs
+        .get(&spec.job_key)
+        .and_then(|job| job.condition.as_ref());
+    job.evaluated(0, condition, &job.env, &Env::new()).await?;
     run_steps(job, frame, spec, steps_job, setup).await
 }
 
@@ -452,7 +458,12 @@ impl Announced {
         if names.is_empty() {
             Ok(())
         } else {
-            job.report(Report::Steps { steps: names }).await
+            let evaluated = Vec::new();
+            job.report(Report::Steps {
+                steps: names,
+                evaluated,
+            })
+            .await
         }
     }
 }

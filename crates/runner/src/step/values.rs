@@ -7,7 +7,7 @@ use crate::contexts::Env;
 use crate::job::Job;
 use crate::log::StepLog;
 use pilotage_workflow::expr::{Scope, Template, Value};
-use pilotage_workflow::model::{Step, Tree};
+use pilotage_workflow::model::{Step, Tree, TreeKey, TreeKind};
 use std::time::Duration;
 
 /// The inputs of an action: what is given, else the defaults.
@@ -88,6 +88,22 @@ fn built_in_inputs(built_in: &builtin::BuiltIn, given: Env) -> Result<Env, Actio
         );
     }
     Ok(inputs)
+}
+
+/// Of these inputs those that the step names itself; the others have the action's defaults.
+pub(super) fn given(with: Option<&Tree>, inputs: &Env) -> Env {
+    let Some(tree) = with else { return Env::new() };
+    let TreeKind::Map(entries) = &tree.kind else {
+        return inputs.clone();
+    };
+    let named = |name: &str| {
+        entries.iter().any(|(key, _)| match key {
+            TreeKey::Plain(key) => key.value.eq_ignore_ascii_case(name),
+            TreeKey::Template(_) | TreeKey::Insert(_) => true,
+        })
+    };
+    let given = inputs.iter().filter(|(name, _)| named(name));
+    given.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The inputs as far as they are known before the job's first step; what is not known yet is empty.

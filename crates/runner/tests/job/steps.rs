@@ -112,6 +112,50 @@ jobs:
     assert!(!ran.everything().contains("hunter2"), "{}", ran.everything());
 }
 
+#[tokio::test]
+async fn what_expressions_came_to_is_told_without_secrets() {
+    let mut world = World::new(
+        r#"
+env: {LEVEL: "${{ github.event_name }}"}
+jobs:
+  test:
+    if: github.event_name != 'never'
+    runs-on: ubuntu-latest
+    env: {WHERE: "at ${{ github.repository }}", EMPTY: "${{ github.nothing }}"}
+    steps:
+      - run: echo "LATER=x" >> "$GITHUB_ENV"
+      - if: env.LATER == 'x'
+        env: {MINE: "${{ env.LATER }}-${{ secrets.KEY }}", LEVEL: mine}
+        run: echo "${{ env.MINE }}"
+      - if: env.LATER == 'y'
+        env: {NEVER: "${{ env.LATER }}"}
+        run: echo never
+      - uses: actions/upload-artifact@v4
+        with: {name: "out-${{ env.LATER }}", path: no/such, if-no-files-found: ignore}
+"#,
+    );
+    world.secret("KEY", "hunter2-long");
+    let ran = world.run().await;
+    let told = ran.evaluated();
+    assert_eq!(
+        told[..2],
+        [
+            "0 if: github.event_name != 'never' LEVEL=push WHERE=at octo/hello",
+            "2 if: env.LATER == 'x' LEVEL=mine MINE=x-***",
+        ]
+    );
+    assert_eq!(told.len(), 3, "{told:?}");
+    for part in [
+        "4 if:  with name=out-x",
+        "with path=no/such",
+        "with if-no-files-found=ignore",
+    ] {
+        assert!(told[2].contains(part), "{part}: {told:?}");
+    }
+    assert!(!told[2].contains("compression-level"), "a default: {told:?}");
+    assert!(!ran.everything().contains("hunter2"), "{}", ran.everything());
+}
+
 /// The lines before them are counted as they stand in the log: masked, of several steps, in several chunks.
 #[tokio::test]
 async fn an_annotation_knows_its_line_of_the_log() {

@@ -1,8 +1,9 @@
 //! What a runner says of a job, written down. Nothing of a job that has ended is changed.
 
 use crate::driver::Turn;
+use indexmap::IndexMap;
 use pilotage_api::lease::Reports;
-use pilotage_api::runner::{JobResult, Report};
+use pilotage_api::runner::{Evaluated, JobResult, Report, StepName};
 use pilotage_engine::ids::{Fence, JobId};
 use pilotage_engine::run::RunEvent;
 use pilotage_store::{Result, Step};
@@ -14,6 +15,10 @@ const SUMMARY_BYTES_MAX: usize = 1024 * 1024;
 const STEPS_MAX: usize = 10_000;
 /// GitHub keeps ten of each level and step; this is only against floods.
 const ANNOTATIONS_MAX: i64 = 10_000;
+/// Of a job's steps, those of which it is kept what their expressions came to; values of each, and their length.
+const EVALUATED_MAX: usize = 1000;
+const VALUES_MAX: usize = 100;
+const VALUE_BYTES_MAX: usize = 4096;
 /// No log is so long: a number beyond it is no line.
 const LINE_MAX: u64 = 1 << 40;
 
@@ -53,15 +58,12 @@ async fn one(
     report: Report,
 ) -> Result<()> {
     match report {
-        Report::Steps { steps: names } => {
-            for name in names.into_iter().take(STEPS_MAX) {
-                let step = steps
-                    .entry(i64::from(name.step))
-                    .or_insert_with(|| new_step(job, i64::from(name.step)));
-                step.key = cut(name.id, NAME_BYTES_MAX);
-                step.name = cut(name.name, NAME_BYTES_MAX);
-                turn.c.put_step(step).await?;
-            }
+        Report::Steps {
+            steps: names,
+            evaluated,
+        } => {
+            put_evaluations(turn, job, evaluated).await?;
+            put_names(turn, job, steps, names).await?;
         }
         Report::StepStarted { step, .. } => {
             let now = turn.now;
@@ -110,6 +112,44 @@ async fn one(
                 .await?;
         }
         Report::EnvironmentUrl { url } => turn.c.set_environment_url(job, &cut(url, TEXT_BYTES_MAX)).await?,
+    }
+    Ok(())
+}
+
+async fn put_names(
+    turn: &mut Turn<'_>,
+    job: i64,
+    steps: &mut BTreeMap<i64, Step>,
+    names: Vec<StepName>,
+) -> Result<()> {
+    for name in names.into_iter().take(STEPS_MAX) {
+        let step = steps
+            .entry(i64::from(name.step))
+            .or_insert_with(|| new_step(job, i64::from(name.step)));
+        step.key = cut(name.id, NAME_BYTES_MAX);
+        step.name = cut(name.name, NAME_BYTES_MAX);
+        turn.c.put_step(step).await?;
+    }
+    Ok(())
+}
+
+async fn put_evaluations(turn: &mut Turn<'_>, job: i64, evaluated: Vec<Evaluated>) -> Result<()> {
+    let few = |values: IndexMap<String, String>| {
+        let values = values.into_iter().take(VALUES_MAX);
+        let cut = |(name, value)| (cut(name, NAME_BYTES_MAX), cut(value, VALUE_BYTES_MAX));
+        values.map(cut).collect()
+    };
+    for of in evaluated.into_iter().take(EVALUATED_MAX) {
+        let of = Evaluated {
+            step: of.step,
+            condition: cut(of.condition, VALUE_BYTES_MAX),
+            env: few(of.env),
+            with: few(of.with),
+        };
+        if usize::try_from(of.step).is_ok_and(|step| step < EVALUATED_MAX) {
+            let text = serde_json::to_string(&of).unwrap_or_default();
+            turn.c.put_evaluation(job, i64::from(of.step), &text).await?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
     reason = "helpers of tests, shared by their files"
 )]
 
-use pilotage_api::runner::{Annotation, JobResult, JobSpec, Report};
+use pilotage_api::runner::{Annotation, Evaluated, JobResult, JobSpec, Report};
 use pilotage_runner::event::JobEvent;
 use pilotage_runner::isolation::ChildRules;
 use pilotage_runner::job::{CheckoutSource, Dirs, JobHost, execute};
@@ -197,7 +197,7 @@ impl Ran {
         let mut steps = Vec::new();
         for event in &self.events {
             match event {
-                JobEvent::Report(Report::Steps { steps }) => {
+                JobEvent::Report(Report::Steps { steps, .. }) => {
                     names.extend(steps.iter().map(|s| (s.step, s.name.clone())));
                 }
                 JobEvent::Report(Report::StepFinished {
@@ -236,6 +236,21 @@ impl Ran {
             format!("{:?} {} ({line})", told.level, told.message)
         };
         told.map(say).collect()
+    }
+
+    /// What expressions came to: `step if: … NAME=value … with name=value …`.
+    pub fn evaluated(&self) -> Vec<String> {
+        let told = self.events.iter().filter_map(|event| match event {
+            JobEvent::Report(Report::Steps { evaluated, .. }) => Some(evaluated),
+            _ => None,
+        });
+        let say = |of: &Evaluated| {
+            let mut said = vec![format!("{} if: {}", of.step, of.condition)];
+            said.extend(of.env.iter().map(|(name, value)| format!("{name}={value}")));
+            said.extend(of.with.iter().map(|(name, value)| format!("with {name}={value}")));
+            said.join(" ")
+        };
+        told.flatten().map(say).collect()
     }
 
     pub fn everything(&self) -> String {
