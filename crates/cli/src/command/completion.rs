@@ -1,6 +1,7 @@
 //! `pilotage completion`: completions for a shell.
 
 use crate::error::CommandResult;
+use crate::render::page::result;
 use clap::{Args, CommandFactory};
 use std::process::ExitCode;
 
@@ -13,7 +14,10 @@ pub(crate) struct Completion {
 impl Completion {
     pub(crate) fn run(self) -> CommandResult {
         let mut command = crate::Arguments::command();
-        clap_complete::generate(self.shell, &mut command, "pilotage", &mut std::io::stdout());
+        // Written by us: clap's own writing panics where the reader goes away.
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "pilotage", &mut text);
+        result(&String::from_utf8_lossy(&text));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,7 @@
 //! `pilotage debug`: parts of the language on their own, a JSON object a line in and out.
 
 use crate::error::{CommandError, CommandResult};
+use crate::render::page::result;
 use crate::render::{diagnostic, style::Style};
 use crate::workflows;
 use clap::Subcommand;
@@ -26,11 +27,7 @@ pub(crate) enum Debug {
 }
 
 impl Debug {
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "the result of the command"
-    )]
+    #[expect(clippy::print_stderr, reason = "what is said beside the result")]
     pub(crate) fn run(self, style: &Style) -> CommandResult {
         match self {
             Debug::Eval => each_line(expr::debug::evaluate_line),
@@ -47,7 +44,7 @@ impl Debug {
                 })?;
                 let text = serde_json::to_string_pretty(&plan)
                     .map_err(|e| CommandError::failed("cannot show the plan").because(&e))?;
-                println!("{text}");
+                result(&format!("{text}\n"));
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -276,17 +276,13 @@ impl Exec {
         })
     }
 
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "what is wrong with the file"
-    )]
+    #[expect(clippy::print_stderr, reason = "what is wrong with the file")]
     fn show(&self, diagnostics: &[Diagnostic], style: &Style) {
         if self.json {
             for found in diagnostics {
                 let mut object = diagnostic::json(found);
                 object["type"] = Value::from("diagnostic");
-                println!("{object}");
+                crate::render::page::result(&format!("{object}\n"));
             }
         } else {
             eprint!("{}", diagnostic::text(diagnostics, style.color_err()));

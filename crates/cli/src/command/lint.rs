@@ -1,6 +1,7 @@
 //! `pilotage lint`: what is wrong with workflow files, `action.yml` and `pilotage.yml`, before a push.
 
 use crate::error::{CommandError, CommandResult};
+use crate::render::page::result;
 use crate::render::{diagnostic, style::Style};
 use crate::workflows;
 use clap::{Args, ValueEnum};
@@ -47,11 +48,7 @@ enum Policy {
 }
 
 impl Lint {
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "the result of the command"
-    )]
+    #[expect(clippy::print_stderr, reason = "what is said beside the result")]
     pub(crate) fn run(self, style: &Style) -> CommandResult {
         let files = if self.files.is_empty() {
             project_files()?
@@ -65,7 +62,7 @@ impl Lint {
         diagnostics.sort_by(|a, b| (&a.source.path, a.span).cmp(&(&b.source.path, b.span)));
         match self.format {
             Format::Text => {
-                print!("{}", diagnostic::text(&diagnostics, style.color_out()));
+                result(&diagnostic::text(&diagnostics, style.color_out()));
                 let (errors, all) = (count_errors(&diagnostics), diagnostics.len());
                 let files = plural(files.len(), "file");
                 eprintln!(
@@ -76,12 +73,12 @@ impl Lint {
             }
             Format::Json => {
                 let rows: Vec<_> = diagnostics.iter().map(diagnostic::json).collect();
-                println!("{}", json!({"diagnostics": rows}));
+                result(&format!("{}\n", json!({"diagnostics": rows})));
             }
-            Format::Sarif => println!("{:#}", diagnostic::sarif(&diagnostics)),
+            Format::Sarif => result(&format!("{:#}\n", diagnostic::sarif(&diagnostics))),
             Format::Github => diagnostics
                 .iter()
-                .for_each(|d| println!("{}", diagnostic::github(d))),
+                .for_each(|d| result(&format!("{}\n", diagnostic::github(d)))),
         }
         Ok(ExitCode::from(u8::from(has_errors(&diagnostics))))
     }

@@ -1,6 +1,7 @@
 //! `pilotage simulate`: what a guard's policy would do with a fault, before it meets one.
 
 use crate::error::{CommandError, CommandResult};
+use crate::render::page::result;
 use clap::Args;
 use pilotage_guard::Policy;
 use pilotage_guard::simulate::{Fault, Scenario, Summary, Weather, summarise};
@@ -61,11 +62,7 @@ pub(crate) struct Simulate {
 }
 
 impl Simulate {
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "the result of the command"
-    )]
+    #[expect(clippy::print_stderr, reason = "what is said beside the result")]
     pub(crate) fn run(self) -> CommandResult {
         let scenario = self.scenario()?;
         let answers = self.rate * scenario.steps.iter().map(|(_, seconds)| seconds).sum::<f64>();
@@ -90,9 +87,9 @@ impl Simulate {
             summarise(&good, self.seed, self.plays),
         );
         if self.json {
-            println!("{}", json!({"fault": faulty, "good": good}));
+            result(&format!("{}\n", json!({"fault": faulty, "good": good})));
         } else {
-            print!("{}", text(&faulty, &good, self.errors > 0.0 || self.slower > 1.0));
+            result(&text(&faulty, &good, self.errors > 0.0 || self.slower > 1.0));
         }
         Ok(ExitCode::SUCCESS)
     }
