@@ -540,7 +540,7 @@ async fn rules_hold_a_deployment_until_the_right_person_approves_the_right_diges
         "approval",
         &decides("maybe"),
         400,
-        "expected `approved` or `rejected`",
+        "expected <code>approved</code> or <code>rejected</code>",
     )
     .await;
     refused(
