@@ -158,7 +158,7 @@ async fn view(app: &App, viewer: &Viewer, id: i64, shown: Shown) -> AppResult<Ru
         now: app.now(),
         failures_more,
         failures,
-        jobs: detail.jobs.iter().map(job).collect(),
+        jobs: detail.jobs.iter().map(|one| job(one, &detail.jobs)).collect(),
         may_write: viewer.may(Scope::Write, &project),
         facts: made::facts(app, &row).await?,
         artifacts: made::artifacts(app, id).await?,
@@ -220,7 +220,7 @@ fn told(job: &rest::Job) -> Option<&str> {
     (first_told(job).is_some() && !line.is_empty() && !line.contains("exit code")).then_some(line)
 }
 
-fn job(job: &rest::Job) -> Job {
+fn job(job: &rest::Job, all: &[rest::Job]) -> Job {
     Job {
         id: job.id,
         key: job.key.clone(),
@@ -229,10 +229,19 @@ fn job(job: &rest::Job) -> Job {
         steps: job.steps.iter().map(step).collect(),
         needs: job.needs.clone(),
         name: job.name.clone(),
-        status: status(job),
+        status: status_among(job, all),
         why: job.why.clone(),
         started_at: job.started_at,
         ended_at: job.ended_at,
+    }
+}
+
+/// What waits for other jobs waits for no person.
+pub(super) fn status_among(job: &rest::Job, all: &[rest::Job]) -> Status {
+    let is_open = |need: &rest::Job| need.ended_at.is_none() && job.needs.contains(&need.id);
+    match status(job) {
+        Status::Waiting if all.iter().any(is_open) => Status::Queued,
+        status => status,
     }
 }
 

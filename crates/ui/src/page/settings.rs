@@ -93,7 +93,7 @@ impl Settings {
                     }
                     @if let Some(problem) = &self.problem { p class="note refused" role="alert" { (problem) } }
                     @if let Some(refusal) = &self.refusal {
-                        p class="note" { "You see what is set and can change nothing: " (refusal) "." }
+                        p class="note" { "You see what is set and can change nothing: " (crate::page::runners::quoted(refusal)) "." }
                     }
                     (self.secrets())
                     (self.variables())

@@ -189,7 +189,7 @@ async fn line(
 /// All but what comes from the log itself.
 fn view(app: &App, of: &(String, String), detail: &RunDetail, job: &Job) -> Log {
     let run = format!("/{}/{}/runs/{}", of.0, of.1, detail.run.id);
-    let status = |job: &Job| Status::of_run(&job.status, job.conclusion.map(Conclusion::word));
+    let status = |job: &Job| super::run::status_among(job, &detail.jobs);
     let lasted = |job: &Job| Some(job.ended_at? - job.started_at?);
     let sibling = |other: &Job| Sibling {
         name: other.name.clone(),

@@ -2,6 +2,7 @@
 
 use super::model::{Approve, Deployment};
 use crate::icon::Icon;
+use crate::page::runners::quoted;
 use crate::shell::csrf_field;
 use crate::words;
 use maud::{Markup, html};
@@ -49,7 +50,7 @@ impl Deployment {
                 p {
                     b { "It waits for " (either(&approve.reviewers)) "." }
                     " What is approved is " code { (words::digest(&self.release.digest)) } " of " code { (words::short(&self.release.sha)) } ", and nothing else."
-                    @if let Some(refusal) = &approve.refusal { br; (super::lead::sentence(refusal)) }
+                    @if let Some(refusal) = &approve.refusal { br; (quoted(&super::lead::sentence(refusal))) }
                 }
                 @if approve.refusal.is_none() {
                     form class="frm full" method="post" action={ (self.path()) "/approval" } {
@@ -70,7 +71,7 @@ impl Deployment {
                 @if self.can_abort() {
                     div class="head" { h2 id="yo" { "What you can do" } }
                     @match &self.refusal {
-                        Some(refusal) => { p class="m s" { (super::lead::sentence(refusal)) } }
+                        Some(refusal) => { p class="m s" { (quoted(&super::lead::sentence(refusal))) } }
                         None => { (self.abort_form()) }
                     }
                 }

@@ -1,6 +1,7 @@
 //! The buttons and forms of an environment.
 
 use super::model::{Back, Environment};
+use crate::page::runners::quoted;
 use crate::shell::csrf_field;
 use crate::words;
 use maud::{Markup, html};
@@ -19,7 +20,7 @@ impl Environment {
     pub(super) fn buttons(&self) -> Markup {
         html! {
             @match (&self.refusal, &self.back) {
-                (Some(refusal), _) => { span class="m s" { (refusal) } }
+                (Some(refusal), _) => { span class="m s" { (quoted(&super::sentence(refusal))) } }
                 (None, Back::To { revision }) => {
                     a class="btn pri" href={ (self.path()) "/rollback" } { "Roll back to " (revision) }
                 }

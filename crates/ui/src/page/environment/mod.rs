@@ -177,7 +177,7 @@ impl Environment {
                             @if !said.reason.is_empty() { ": “" (said.reason) "”" } "."
                         }
                     }
-                    @if let Some(refusal) = &waiting.refusal { br; (sentence(refusal)) }
+                    @if let Some(refusal) = &waiting.refusal { br; (crate::page::runners::quoted(&sentence(refusal))) }
                 }
                 @if waiting.refusal.is_none() && waiting.wants_person {
                     form class="acts ap" method="post" action={ (self.path()) "/approval" } {

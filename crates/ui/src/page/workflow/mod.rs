@@ -131,7 +131,7 @@ impl Workflow {
                 div class="head" { h2 id="wf-switch" { @if self.enabled { "Switched on" } @else { "Switched off" } } }
                 @if !self.enabled { p class="m s" { "Nothing starts it until it is switched on again." } }
                 @match &self.refusal {
-                    Some(refusal) => { p class="m s" { "You cannot change that: " (refusal) "." } }
+                    Some(refusal) => { p class="m s" { "You cannot change that: " (quoted(refusal)) "." } }
                     None => {
                         form method="post" action={ (self.path()) "/enabled" } {
                             (crate::shell::csrf_field(&self.viewer))
