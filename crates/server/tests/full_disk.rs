@@ -168,6 +168,17 @@ async fn nothing_accepted_is_lost_and_the_server_goes_on() {
     );
     // Looking works all the while, signed in or not yet.
     assert_eq!(world.get("runs/1").await["run"]["status"], "in_progress");
+    let facts = world.get("doctor").await;
+    let fact = facts
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|fact| fact["name"] == "disk");
+    let fact = fact.expect("a fact of the disk");
+    assert_eq!(
+        (&fact["ok"], &fact["detail"]),
+        (&json!(false), &json!("0 MiB free where the data lies"))
+    );
     assert_eq!(world.get("audit").await[0]["action"], "project.create");
     let page = world
         .client

@@ -17,6 +17,7 @@ use pilotage_engine::time::Timestamp;
 use pilotage_store::{Project, RunFilter};
 use pilotage_trust::token::Scope;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// How many waiting jobs are explained.
@@ -176,6 +177,25 @@ fn figures(service: &StandingService) -> Option<String> {
     ))
 }
 
+/// With less room, soon nothing can be changed.
+const ROOM_MIN: u64 = 256 << 20;
+
+/// How much is free on the disk of a folder, for whoever is not root.
+fn disk(folder: &Path) -> Fact {
+    let disk = nix::sys::statvfs::statvfs(folder).ok();
+    let bytes = disk.map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+    let ok = bytes.is_none_or(|bytes| bytes >= ROOM_MIN);
+    let advice = "free some: where there is none, changes are refused until there is";
+    Fact {
+        name: "disk".to_owned(),
+        ok,
+        detail: bytes.map_or("its room is not known".to_owned(), |bytes| {
+            format!("{} MiB free where the data lies", bytes >> 20)
+        }),
+        advice: (!ok).then(|| advice.to_owned()),
+    }
+}
+
 async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<Vec<Fact>>> {
     who.demand_server(Scope::Read)?;
     let runners = runner::all(&app).await?;
@@ -216,6 +236,7 @@ async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<V
             format!("{} {}", app.data.display(), words(&mode)),
             "chmod 700 it: only the server reads it",
         ),
+        disk(&app.data),
         fact(
             "master.key",
             matches!(key_mode, Ok(0o600 | 0o400)),
@@ -244,7 +265,7 @@ async fn doctor(State(app): State<Arc<App>>, who: Principal) -> AppResult<Json<V
     ]))
 }
 
-fn mode(path: &std::path::Path) -> std::io::Result<u32> {
+fn mode(path: &Path) -> std::io::Result<u32> {
     Ok(std::fs::metadata(path)?.permissions().mode() & 0o777)
 }
 
