@@ -2,7 +2,9 @@ use super::*;
 use crate::log::{JobLog, LOCAL_LINE_BYTES_MAX};
 use pilotage_api::runner::LogChunk;
 use pilotage_trust::mask::Masker;
+use std::io::Read;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::AtomicU32;
 use tokio::sync::mpsc;
 
@@ -509,14 +511,21 @@ async fn jobs_side_by_side_do_not_disturb_each_other() {
 #[tokio::test]
 async fn strays_of_a_dead_runner_are_found_by_their_marker() {
     let marked = |id: &str| {
-        let mut command = std::process::Command::new("/bin/sleep");
-        command
-            .arg("1003")
+        let mut command = std::process::Command::new("/bin/sh");
+        let mut child = command
+            .args(["-c", "echo runs; read never"])
             .env_clear()
             .env("A", "b")
             .env(TRACKING_VARIABLE, id)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
-            .unwrap()
+            .unwrap();
+        // Before that the kernel may not show its environment.
+        let mut said = [0; 4];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"runs");
+        child
     };
     let prefix = format!("dead_{}_", std::process::id());
     let (mut stray, mut other) = (marked(&format!("{prefix}7_1")), marked("alive_7_1"));

@@ -421,7 +421,8 @@ async fn serving(
         let Some(deployment) = c.deployment(row.deployment_id).await? else {
             continue;
         };
-        let status = Status::of_deployment("live", row.proven != 0);
+        let proven = row.proven != 0 || deployment.kind == "rollback";
+        let status = Status::of_deployment("live", proven);
         serving.insert(
             (row.project_id, name),
             Serves {

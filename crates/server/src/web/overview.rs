@@ -86,7 +86,8 @@ async fn view(app: &App, project: &Project) -> AppResult<Overview> {
         if let Some(standing) = c.standing(project.id, &row.name).await?
             && let Some(deployment) = c.deployment(standing.deployment_id).await?
         {
-            let status = Status::of_deployment("live", standing.proven != 0);
+            let proven = standing.proven != 0 || deployment.kind == "rollback";
+            let status = Status::of_deployment("live", proven);
             live = Some((status, deployment.revision, deployment.id, standing.at));
         }
         environments.push(Serves {
