@@ -550,15 +550,17 @@ impl Deployment {
         }
     }
 
-    fn live_text(&self) -> String {
+    pub(super) fn live_text(&self) -> String {
         let answers: u64 = self.judged.values().map(|j| j.answers).sum();
-        let needed = self.judged.values().map(|j| j.needed).max().unwrap_or(0);
-        match (self.spec.kind, self.spec.plan.guard.enabled) {
-            (Kind::Rollback, _) => "live: brought back and verified".to_owned(),
-            (_, false) => "live, without a guard".to_owned(),
-            _ if self.is_proven() => format!("live: proven over {answers} answers"),
-            _ if needed == 0 => format!("live, not proven: {answers} answers seen"),
-            _ => format!("live, not proven: {answers} answers seen, about {needed} needed"),
+        match (self.spec.kind, self.spec.plan.guard.enabled, self.undecided()) {
+            (Kind::Rollback, ..) => "live: brought back and verified".to_owned(),
+            (_, false, _) => "live, without a guard".to_owned(),
+            (.., Some(None)) => format!("live: proven over {answers} answers"),
+            // Of the service that it is said of: others may have had enough.
+            (.., Some(Some((service, answers, needed)))) if needed > 0 => {
+                format!("live, not proven: {answers} answers of {service} seen, about {needed} needed")
+            }
+            _ => format!("live, not proven: {answers} answers seen"),
         }
     }
 

@@ -655,6 +655,21 @@ fn a_grant_begins_nothing_in_a_freeze() {
     assert_eq!(world.run(), "live");
 }
 
+/// Two services of 14 answers each: the sum says nothing of the one that has too few.
+#[test]
+fn what_is_not_proven_is_said_of_its_service() {
+    let mut world = World::new(spec(canary(), true));
+    world.proven = false;
+    assert_eq!(world.run(), "live");
+    assert_eq!(
+        world.deployment.live_text(),
+        "live, not proven: 14 answers of backend seen, about 130 needed"
+    );
+    world = World::new(spec(canary(), true));
+    assert_eq!(world.run(), "live");
+    assert_eq!(world.deployment.live_text(), "live: proven over 28 answers");
+}
+
 #[test]
 fn however_short_the_watch_the_guard_is_asked() {
     let mut spec = spec(Strategy::BlueGreen, true);
