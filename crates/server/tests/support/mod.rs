@@ -1,6 +1,7 @@
 //! A server in this process, a real git client, and a runner that says what a test wants it to say.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod load;
 pub mod reader;
 
 use pilotage_api::lease::{
